@@ -1,0 +1,1 @@
+"""Pictures, videos, facial landmarks, crops and motion: NumPy and files, no JAX."""

@@ -1,0 +1,46 @@
+"""Files that appear complete or not at all."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+from adiff_jax.media.errors import MediaError
+
+
+@contextlib.contextmanager
+def write_aside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a hidden name beside `path` to write to; it becomes `path` on success and is removed on any error.
+
+    The hidden name has the suffix of `path`.
+
+    Raises:
+        MediaError: `path` is a folder, or its folder does not exist.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise MediaError(f"{path} is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise MediaError(f"{path}: the folder {path.parent} does not exist; make it first")
+    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def existing_file(path: str | os.PathLike, kind: str) -> pathlib.Path:
+    """`path`, if it is a file with something in it; `kind` ("video") says in the error what was expected.
+
+    Raises:
+        MediaError: `path` does not exist, is a folder, or is empty.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise MediaError(f"{path} is a folder; give the name of a {kind} in it")
+    if not path.exists():
+        raise MediaError(f"{path}: no such {kind}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise MediaError(f"{path}: not a {kind}, the file is empty")
+    return path

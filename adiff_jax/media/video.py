@@ -1,0 +1,285 @@
+"""Video files as streams of frames: one frame in memory at a time, on the way in and on the way out.
+
+Timestamps are honoured: every frame read carries its time, and a frame may be written with one, so that a driver of
+variable frame rate gives a video with the same frames at the same times. Written video is H.264 in yuv420p with BT.709
+colours, which every browser plays.
+"""
+
+import contextlib
+import logging
+import math
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from jaxtyping import UInt8
+
+from adiff_jax.media.audio import AudioTrack
+from adiff_jax.media.errors import MediaError
+from adiff_jax.media.files import existing_file, write_aside
+
+_log = logging.getLogger(__name__)
+
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_HD_HEIGHT = 720
+_BT709 = 1  # in each of FFmpeg's enumerations of colour properties
+_FINEST_TICK = 90_000  # ticks a second, of MPEG's clock
+_ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+class Frame(NamedTuple):
+    """One frame of a video.
+
+    Attributes:
+        image: RGB, upright.
+        time: seconds since the first frame; strictly increasing over a video.
+    """
+
+    image: UInt8[np.ndarray, "H W 3"]
+    time: float
+
+
+class VideoReader:
+    """The frames of a video, once, in order; a context manager that closes the file.
+
+    Rotation metadata and non-square pixels are applied, so that frames are upright and `width` x `height`. A frame
+    whose timestamp is missing, or not later than the one before, is placed one frame period after it.
+
+    Attributes:
+        fps: average frames a second.
+        num_frames: as the file's header says or implies; None when it does not.
+        width, height: size of the upright frames, in pixels.
+        duration: seconds, as the header says; None when it does not.
+        start: time of the first frame on the file's own clock, in seconds.
+        has_audio: whether there is sound.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = existing_file(path, "video")
+        with contextlib.ExitStack() as stack:
+            try:
+                self._container = stack.enter_context(av.open(str(self.path)))
+            except (av.FFmpegError, OSError) as error:
+                raise MediaError(f"{self.path}: not a video that can be read ({_reason(error)})") from error
+            if not self._container.streams.video:
+                raise MediaError(f"{self.path}: there is no video in this file")
+            self._stream = stream = self._container.streams.video[0]
+            stream.thread_type = "AUTO"
+            self.fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            self.duration = _header_duration(self._container, stream)
+            self.num_frames = stream.frames or (round(self.duration * self.fps) if self.duration else None)
+            self.has_audio = bool(self._container.streams.audio)
+            self._decoded = self._decode()
+            self._first = next(self._decoded, None)
+            if self._first is None:
+                raise MediaError(f"{self.path}: the video has no frame that can be decoded")
+            self.start = self._first.time or 0.0
+            self.height, self.width = self._image(self._first).shape[:2]
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> "VideoReader":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decodes the frames.
+
+        A video that ends early gives the frames there are, and a warning.
+
+        Raises:
+            MediaError: frames in the middle are corrupt.
+        """
+        if self._first is None:
+            raise MediaError(f"{self.path}: a reader gives its frames once; open the video again")
+        frame, self._first = self._first, None
+        count = 0
+        period = 1 / float(self.fps)
+        time = -period
+        while frame is not None:
+            count += 1
+            stamped = None if frame.time is None else frame.time - self.start
+            time = stamped if stamped is not None and stamped > time else time + period
+            yield Frame(self._image(frame), time)
+            frame = next(self._decoded, None)
+        if self._stream.frames and count < self._stream.frames:
+            _log.warning("%s ends early: %d of %d frames can be read", self.path, count, self._stream.frames)
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Decoded frames. Damage between good frames is an error; before the first and after the last it is cut off."""
+        count = 0
+        damage = None
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                frames = packet.decode()
+            except (av.FFmpegError, OSError) as error:
+                damage = damage or _reason(error)
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    damage = damage or "damaged picture data"
+                    continue
+                if damage is not None and count:
+                    where = "" if frame.time is None else f", {frame.time:.2f} s at the latest"
+                    raise MediaError(
+                        f"{self.path}: corrupt after frame {count}{where} ({damage}); cut it there, or encode it anew"
+                    )
+                damage = None
+                count += 1
+                yield frame
+
+    def _image(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
+        unlabelled = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
+        aspect = self._stream.sample_aspect_ratio or 1
+        rgb = frame.reformat(
+            width=max(1, round(frame.width * aspect)),
+            format="rgb24",
+            src_colorspace=unlabelled if frame.colorspace == _UNSPECIFIED else None,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=_ACCURATE,
+        )
+        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)))
+
+
+def read_video(path: str | os.PathLike) -> VideoReader:
+    """Opens a video and reads its metadata.
+
+    Raises:
+        MediaError: `path` does not exist, is a folder, is not a video, or has no frames.
+    """
+    return VideoReader(path)
+
+
+class VideoWriter:
+    """Writes a video frame by frame; a context manager. The file appears when all went well, else there is none.
+
+    Args:
+        path: where to; a name that ends in `.mp4`.
+        fps: frames a second; sets the time of frames that are written without one.
+        size: width and height of the frames, in pixels. An odd one is made even, as yuv420p needs, by repeating the
+            last column or row.
+        audio_from: a media file whose sound is kept, over the time that the frames span; None, or one without sound:
+            a silent video.
+        comment: goes into the file's metadata.
+        crf: x264's constant rate factor, 0 (lossless) to 51.
+
+    Raises:
+        MediaError: `path` cannot be written, or `audio_from` cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        fps: Fraction | float | int,
+        size: tuple[int, int],
+        *,
+        audio_from: str | os.PathLike | None = None,
+        comment: str | None = None,
+        crf: int = 16,
+    ):
+        if not str(path).lower().endswith(".mp4"):
+            raise MediaError(f"{path}: video is written as MP4; give it a name that ends in .mp4")
+        self._size = size
+        self._fps = Fraction(fps).limit_denominator(100_000)
+        self._tick = Fraction(1, self._fps.numerator * math.ceil(_FINEST_TICK / self._fps.numerator))
+        self._start: Fraction | None = None
+        self._end = Fraction(0)
+        self._pts = -1
+        with contextlib.ExitStack() as stack:
+            self._aside = stack.enter_context(write_aside(path))
+            self._container = stack.enter_context(
+                av.open(str(self._aside), "w", format="mp4", options={"movflags": "+faststart"})
+            )
+            if comment:
+                self._container.metadata["comment"] = comment
+            self._stream = self._add_video(crf)
+            self._audio = stack.enter_context(AudioTrack(audio_from, self._container)) if audio_from else None
+            stack.push(self._finish)
+            self._stack = stack.pop_all()
+
+    def _add_video(self, crf: int) -> av.VideoStream:
+        stream = self._container.add_stream("libx264", rate=self._fps, options={"crf": str(crf), "preset": "medium"})
+        stream.width, stream.height = (side + side % 2 for side in self._size)
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = self._tick
+        context.color_range = ColorRange.MPEG
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        return stream
+
+    def write(self, image: UInt8[np.ndarray, "H W 3"], time: float | None = None) -> None:
+        """Appends one RGB frame.
+
+        Args:
+            image: the frame.
+            time: its time in seconds, on the clock of `audio_from`; None puts it one frame period after the one before.
+                The first frame's time becomes the start of the video.
+
+        Raises:
+            ValueError: the frame has another size, or `time` is not after the frame before.
+        """
+        height, width = image.shape[:2]
+        if (width, height) != self._size or image.dtype != np.uint8:
+            expected = "x".join(map(str, self._size))
+            raise ValueError(f"a uint8 frame of {expected} pixels expected, got {image.dtype} of {width}x{height}")
+        period = 1 / self._fps
+        time = self._end if time is None else Fraction(time)
+        if self._start is None:
+            self._start = time
+        pts = round((time - self._start) / self._tick)
+        if pts <= self._pts:
+            raise ValueError(
+                f"frames must be written in order of time, but {float(time)} s is not after the last frame"
+            )
+        self._pts = pts
+        self._end = time + period
+        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
+            format="yuv420p",
+            src_colorspace=Colorspace.ITU709,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=_ACCURATE,
+        )
+        frame.time_base = self._tick
+        frame.pts = pts
+        frame.duration = round(period / self._tick)
+        self._container.mux(self._stream.encode(frame))
+        if self._audio:
+            self._audio.write(self._start, self._end)
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._stack.__exit__(*error)
+
+    def _finish(self, kind: type | None, *_) -> None:
+        """Runs first of all that happens at the exit; an error here removes the file, like one in the body."""
+        if kind is not None:
+            return
+        if self._start is None:
+            raise MediaError("no frame was written, so there is no video")
+        self._container.mux(self._stream.encode(None))
+        if self._audio:
+            self._audio.finish()
+
+
+def _header_duration(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,73 @@
+"""The driver's sound stays, in step with the pictures and no longer than they."""
+
+import av
+import numpy as np
+import pytest
+
+from adiff_jax.media.errors import MediaError
+from adiff_jax.media.video import VideoWriter, read_video
+
+
+def sound(path):
+    """The first channel as floats, from the time 0 of the file's clock, and the codec's name."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return None, None
+        stream = container.streams.audio[0]
+        wave = np.zeros(0)
+        for frame in container.decode(stream):
+            start = round(frame.time * stream.rate)
+            wave = np.concatenate([wave[:start], np.zeros(max(0, start - len(wave))), frame.to_ndarray()[0]])
+        return wave, stream.codec_context.name
+
+
+def onset(wave):
+    return np.flatnonzero(abs(wave) > 0.05)[0] / 48000
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "pcm_s16le"), ("a.mp4", "libmp3lame")])
+def test_sound_is_kept_in_step_and_trimmed(raw_video, tmp_path, gradient, name, codec):
+    driver = raw_video(gradient(50), name, tone=codec)  # silent for 0.5 s, then 440 Hz up to 2 s
+    with VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=driver) as writer:
+        for image in gradient(25):
+            writer.write(image)
+    wave, kept = sound(tmp_path / "b.mp4")
+    assert kept == ("mp3float" if codec == "libmp3lame" else "aac")
+    assert len(wave) / 48000 == pytest.approx(1, abs=0.06)  # to one packet and the encoder's delay
+    assert onset(wave) == pytest.approx(0.5, abs=0.03)
+
+
+def test_sound_follows_the_times_of_the_frames(raw_video, tmp_path, gradient):
+    driver = raw_video(gradient(50), tone="aac")
+    with read_video(driver) as video, VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=driver) as writer:
+        for frame in video:
+            if 0.2 <= frame.time < 1:
+                writer.write(frame.image, frame.time)
+    wave, _ = sound(tmp_path / "b.mp4")
+    assert onset(wave) == pytest.approx(0.3, abs=0.03)
+
+
+def test_copying_does_not_encode_anew(raw_video, tmp_path, gradient):
+    driver = raw_video(gradient(25), tone="aac")
+    with VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=driver) as writer:
+        for image in gradient(25):
+            writer.write(image)
+    packets = []
+    for path in (driver, tmp_path / "b.mp4"):
+        with av.open(str(path)) as container:
+            packets.append([bytes(packet) for packet in container.demux(audio=0) if packet.size])
+    assert packets[1] == packets[0][: len(packets[1])]
+    assert len(packets[1]) >= len(packets[0]) - 2
+
+
+def test_a_driver_without_sound_gives_a_silent_video(raw_video, tmp_path, gradient):
+    driver = raw_video(gradient(5))
+    with VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=driver) as writer:
+        writer.write(gradient(1)[0])
+    assert sound(tmp_path / "b.mp4") == (None, None)
+
+
+def test_a_missing_driver_is_an_error_and_leaves_nothing(tmp_path):
+    with pytest.raises(MediaError, match="no such"):
+        VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=tmp_path / "none.mp4")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,1 @@
+"""Records and sequences: clips on disk or drawn, and the training iterator over them."""

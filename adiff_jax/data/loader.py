@@ -1,0 +1,84 @@
+"""The training iterator: one function from a source of clips to batches of arrays."""
+
+from collections.abc import Sequence
+from typing import SupportsIndex
+
+import grain
+from absl import flags
+
+from adiff_jax.data.source import ClipSource
+
+
+def make_loader(
+    source: ClipSource,
+    transforms: Sequence[grain.transforms.Map | grain.transforms.RandomMap],
+    *,
+    batch_size: int,
+    seed: int,
+    num_workers: int = 0,
+    num_threads: int = 4,
+    prefetch: int = 8,
+    shard_index: int = 0,
+    shard_count: int = 1,
+    num_epochs: int | None = None,
+) -> grain.DatasetIterator:
+    """Shuffled, transformed batches, a dict of NumPy arrays `[batch_size / shard_count, ...]` each.
+
+        source ─► shuffle ─► repeat ─► transforms ─► this process's part of every batch ─► batch ─► prefetch
+
+    The order of clips and every random draw follow from `seed` and the place in the global order alone: the batches of
+    all processes, one after the other, are the batch that one process alone would see, whatever the number of workers.
+    The iterator's state (`get_state`, `set_state`, `grain.checkpoint`) resumes exactly, with the same `num_workers`.
+    Call `close()` on the iterator to stop its threads and worker processes.
+
+    Args:
+        source: clips by index.
+        transforms: applied in order to each clip; the last one must give a dict of arrays of fixed shapes.
+        batch_size: examples of a batch, over all processes.
+        seed: root of all randomness, in [0, 2^32).
+        num_workers: worker processes; 0 works in threads of this one, which is best on few cores, because decoding and
+            drawing release Python's lock.
+        num_threads: threads of each process that make batches.
+        prefetch: batches made ahead, by each process.
+        shard_index: this process among the processes that share each batch.
+        shard_count: number of those processes.
+        num_epochs: times that the source is gone through; the last incomplete batch is dropped. None for ever.
+
+    Raises:
+        ValueError: if the batch cannot be divided among the processes, or is larger than all the data.
+    """
+    if batch_size % shard_count or not 0 <= shard_index < shard_count:
+        raise ValueError(f"a batch of {batch_size} has no part {shard_index} of {shard_count}")
+    dataset = grain.MapDataset.source(source).seed(seed).shuffle().repeat(num_epochs)
+    if len(dataset) < batch_size:
+        raise ValueError(f"{len(dataset)} clips do not fill one batch of {batch_size}")
+    for transform in transforms:
+        random = isinstance(transform, grain.transforms.RandomMap)
+        dataset = dataset.random_map(transform) if random else dataset.map(transform)
+    dataset = _BatchPart(dataset, batch_size, shard_index, shard_count)
+    dataset = dataset.batch(batch_size // shard_count, drop_remainder=True)
+    batches = dataset.to_iter_dataset(grain.ReadOptions(num_threads, prefetch))
+    if num_workers:
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # grain's worker processes read absl flags.
+        batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=prefetch))
+    return iter(batches)
+
+
+class _BatchPart(grain.MapDataset):
+    """The examples of one process: its contiguous part of every global batch."""
+
+    def __init__(self, parent: grain.MapDataset, batch_size: int, shard_index: int, shard_count: int):
+        super().__init__(parent)
+        self._batch_size = batch_size
+        self._part = batch_size // shard_count
+        self._start = shard_index * self._part
+
+    def __len__(self) -> int:
+        return len(self._parent) // self._batch_size * self._part
+
+    def __getitem__(self, index: SupportsIndex):
+        if isinstance(index, slice):
+            return self.slice(index)
+        batch, place = divmod(index, self._part)
+        return self._parent[batch * self._batch_size + self._start + place]

@@ -1,0 +1,1 @@
+"""Preparation: videos or synthetic heads in, sharded records out."""

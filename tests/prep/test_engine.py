@@ -1,0 +1,220 @@
+"""Preparation end to end on small videos with a detector that always knows where the face is."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adiff_jax.data.schema import RecordError
+from adiff_jax.data.source import MANIFEST, Manifest, ShardSource, open_source, verify
+from adiff_jax.data.synthetic.mesh import VERTICES
+from adiff_jax.media.errors import NoFaceError
+from adiff_jax.media.landmarks import FaceLandmarks, LandmarkDetector
+from adiff_jax.media.video import VideoWriter
+from adiff_jax.prep.engine import PrepareOptions, encode_records, prepare
+from adiff_jax.prep.stages import Encoders
+
+OPTIONS = PrepareOptions(size=32, longest=8, shortest=4, inputs_per_shard=2)
+SYNTHETIC = dataclasses.replace(OPTIONS, size=64, longest=3, shortest=1)
+
+
+class MeshDetector(LandmarkDetector):
+    """Finds the canonical face in the middle of every frame that is not black; needs no model."""
+
+    def __init__(self):
+        pass
+
+    def video(self, frames, face=None) -> FaceLandmarks:
+        images, times = zip(*frames, strict=True)
+        found = np.array([image.mean() > 10 for image in images])
+        if not found.any():
+            raise NoFaceError("no face found")
+        height, width = images[0].shape[:2]
+        points = (VERTICES * 2 + [width / 2, height / 2, 0]) * found[:, None, None]
+        count = len(times)
+        return FaceLandmarks(
+            points=points.astype(np.float32),
+            blendshapes=np.zeros((count, 52), np.float32),
+            pose=np.tile(np.eye(4, dtype=np.float32), (count, 1, 1)),
+            found=found,
+            times=np.array(times),
+        )
+
+
+def write_video(path: Path, levels: list[int]) -> None:
+    """A video of plain grey frames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(path, 25, (96, 96)) as video:
+        for level in levels:
+            video.write(np.full((96, 96, 3), level, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    write_video(folder / "a.mp4", [100] * 12)
+    write_video(folder / "b" / "lost face.mp4", [150] * 6 + [0] * 2 + [150] * 5)
+    write_video(folder / "c.mp4", [0] * 8)
+    write_video(folder / "d.mp4", [200] * 3)
+    (folder / "e.mp4").write_bytes(b"")
+    (folder / "f.MP4").write_bytes(b"not a video at all" * 100)
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def run(videos, out, **options):
+    return prepare(videos, out, OPTIONS, detector=MeshDetector(), **options)
+
+
+def test_videos_become_records(videos, tmp_path):
+    report = run(videos, tmp_path)
+    source = open_source(tmp_path)
+    assert [clip.info.id for clip in source] == ["a.mp4#0", "a.mp4#6", "b/lost face.mp4#0", "b/lost face.mp4#8"]
+    assert [len(clip) for clip in source] == [6, 6, 6, 5]
+    assert report.clips == source.manifest.clips == 4
+    assert (source.manifest.size, source.manifest.shortest) == (32, 5)
+    clip = source[3]
+    np.testing.assert_allclose(clip.times, np.arange(8, 13) / 25, atol=1e-3)
+    assert clip.info.fps == 25
+    assert clip.info.identity == "b/lost face.mp4"
+    # A plain grey video stays so: H.264 and JPEG together move it by a level or two.
+    np.testing.assert_allclose(clip.frames[np.array([0, 4])], 150, atol=4)
+    assert np.abs(clip.landmarks[..., :2]).max() < 1
+    assert np.ptp(clip.landmarks[0, :, 1]) > 0.9  # the face fills about half of the crop or more
+
+
+def test_failures_are_reported_and_stop_nothing(videos, tmp_path):
+    report = run(videos, tmp_path)
+    reasons = {outcome.input: outcome.reason for outcome in report.outcomes}
+    assert reasons == {
+        "a.mp4": "",
+        "b/lost face.mp4": "",
+        "c.mp4": "no face",
+        "d.mp4": "too short",
+        "e.mp4": "unreadable",
+        "f.MP4": "unreadable",
+    }
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["rejected"] == {"no face": 1, "too short": 1, "unreadable": 2}
+    assert written["clips"] == 4
+    assert all(outcome["detail"] for outcome in written["outcomes"] if outcome["reason"])
+
+
+class FailingDetector(MeshDetector):
+    """Fails, in a way that nobody expects, on a video where the face is lost."""
+
+    def video(self, frames, face=None) -> FaceLandmarks:
+        track = super().video(frames, face)
+        return track if track.found.all() else dataclasses.replace(track, points=1 / 0)
+
+
+def test_an_unforeseen_error_is_one_inputs_own(videos, tmp_path):
+    report = prepare(videos, tmp_path, OPTIONS, detector=FailingDetector())
+    assert report.reasons["error"] == 1
+    assert "ZeroDivisionError: division by zero" in (tmp_path / "report.json").read_text()
+    assert [clip.info.source for clip in ShardSource(tmp_path)] == ["a.mp4", "a.mp4"]
+
+
+def test_a_failing_encoder_stops_the_run(videos, tmp_path):
+    def moments(frames):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        run(videos, tmp_path, encoders=Encoders("test", moments=moments))
+    assert not list(tmp_path.glob("*.arrayrecord*"))
+
+
+@pytest.mark.slow
+def test_same_bytes_with_any_number_of_workers(tmp_path):
+    for workers in (1, 2):
+        prepare("synthetic:3:40", tmp_path / str(workers), SYNTHETIC, workers=workers)
+    assert snapshot(tmp_path / "1") == snapshot(tmp_path / "2")
+
+
+def test_resumes_by_shard(videos, tmp_path):
+    run(videos, tmp_path / "whole")
+    whole = snapshot(tmp_path / "whole")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(done, total):
+        raise Killed
+
+    out = tmp_path / "killed"
+    with pytest.raises(Killed):
+        run(videos, out, progress=kill)
+    assert not (out / MANIFEST).exists()
+    (out / "parts" / "00001.json").unlink(missing_ok=True)
+    (out / "records-00001.arrayrecord").unlink(missing_ok=True)
+    (out / "records-00001.arrayrecord.tmp").write_bytes(b"half a shard")
+    first = (out / "records-00000.arrayrecord").stat().st_mtime_ns
+    run(videos, out)
+    assert snapshot(out) == whole
+    assert (out / "records-00000.arrayrecord").stat().st_mtime_ns == first
+
+
+def test_a_new_video_is_added(videos, tmp_path):
+    folder = tmp_path / "videos"
+    write_video(folder / "a.mp4", [100] * 12)
+    run(folder, tmp_path / "out")
+    write_video(folder / "b.mp4", [100] * 12)
+    run(folder, tmp_path / "out")
+    assert len(ShardSource(tmp_path / "out")) == 4
+
+
+def test_another_jobs_folder_is_refused(videos, tmp_path):
+    run(videos, tmp_path)
+    with pytest.raises(RecordError, match="made with size 32: choose another folder"):
+        prepare(videos, tmp_path, dataclasses.replace(OPTIONS, size=64), detector=MeshDetector())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: folder / "absent", "is no folder"),
+        (lambda folder: folder, "no video in"),
+        (lambda folder: write_video(folder / "a.mp4", [0] * 8) or folder, "none of the 1 inputs gave a clip"),
+        (lambda folder: "synthetic:many", "synthetic:N or synthetic:N:SEED"),
+    ],
+)
+def test_nothing_to_prepare(make, message, tmp_path):
+    with pytest.raises(RecordError, match=message):
+        run(make(tmp_path), tmp_path / "out")
+
+
+def test_synthetic_heads_go_through_the_same_writer(tmp_path):
+    progress = []
+    prepare("synthetic:3:40", tmp_path, SYNTHETIC, progress=lambda *done: progress.append(done))
+    assert progress == [(2, 3), (3, 3)]
+    source, drawn = open_source(tmp_path), open_source("synthetic:3:40", num_frames=3, size=64)
+    assert len(source) == len(drawn) == 3
+    for stored, fresh in zip(source, drawn, strict=True):
+        assert stored.info == fresh.info
+        np.testing.assert_array_equal(stored.landmarks, fresh.landmarks)
+        order = np.array([2, 0])
+        assert np.abs(stored.frames[order].astype(int) - fresh.frames[order]).mean() < 3  # JPEG at quality 95
+    assert verify(tmp_path) == Manifest.read(tmp_path)
+
+
+def test_encoding_later_equals_encoding_at_once(videos, tmp_path):
+    encoders = Encoders(
+        "test",
+        moments=lambda frames: frames[:, ::8, ::8].astype(np.float32) / 255,
+        clip_image=lambda frames: frames.mean(axis=(1, 2)),
+    )
+    run(videos, tmp_path / "at once", encoders=encoders)
+    run(videos, tmp_path / "plain")
+    report = encode_records(tmp_path / "plain", tmp_path / "later", encoders)
+    assert report.clips == 4
+    at_once, later = ShardSource(tmp_path / "at once"), ShardSource(tmp_path / "later")
+    assert [clip.to_bytes() for clip in later] == [clip.to_bytes() for clip in at_once]
+    assert later[0].moments.shape == (6, 4, 4, 3)
+    with pytest.raises(RecordError, match="made with encoders 'test'"):
+        encode_records(tmp_path / "plain", tmp_path / "later", Encoders("other"))

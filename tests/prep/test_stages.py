@@ -1,0 +1,48 @@
+"""The cutting of tracks, and records of a real video."""
+
+import numpy as np
+import pytest
+
+from adiff_jax.media.landmarks import LandmarkDetector
+from adiff_jax.prep.stages import segments, video_clips
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("111", [(0, 3)]),
+        ("11011", [(0, 2), (3, 5)]),
+        ("1111111", [(0, 4), (4, 7)]),
+        ("01000", []),
+        ("000", []),
+        ("", []),
+    ],
+)
+def test_segments(found, expected):
+    cut = segments(np.array([char == "1" for char in found], bool), shortest=2, longest=4)
+    assert [(part.start, part.stop) for part in cut] == expected
+
+
+def test_segments_keep_every_found_frame_once_if_long_enough():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        found = rng.random(100) < 0.95
+        parts = segments(found, shortest=1, longest=7)
+        kept = [index for part in parts for index in range(part.start, part.stop)]
+        assert kept == np.flatnonzero(found).tolist()
+        assert all(part.stop - part.start <= 7 for part in parts)
+
+
+def test_records_of_a_real_video(shared):
+    path = shared / "data" / "clips" / "d0.mp4"
+    clips = list(video_clips(path, "d0", LandmarkDetector(), size=128, shortest=16, longest=64))
+    assert [clip.info.id for clip in clips] == ["d0#0", "d0#39"]
+    for clip in clips:
+        assert len(clip) == len(clip.frames) == 39
+        assert np.abs(clip.landmarks[..., :2]).max() < 1
+        # The crop's rule: the face fills 1 / 1.6 of the box at its largest, so half of it or more on the whole.
+        height = np.ptp(clip.landmarks[..., 1], axis=1) / 2
+        assert 0.5 < np.median(height) < 0.64
+        assert (clip.blendshapes >= 0).all() and (clip.blendshapes <= 1).all()
+        np.testing.assert_allclose(clip.pose[:, 3], [[0, 0, 0, 1]] * 39, atol=1e-6)
+        assert (np.diff(clip.times) > 0).all()

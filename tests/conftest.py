@@ -1,9 +1,20 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests, and settings under which they compile quickly."""
 
 import os
 from pathlib import Path
 
+# Before JAX is imported, here or in a test's own process: the suite compiles thousands of small programs and runs each
+# of them for a moment.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 import pytest
+from jaxtyping import install_import_hook
+
+# Shapes and types of every annotated call are checked, except in the renderer, whose inner functions numba compiles.
+CHECKED = ["media", "models", "diffusion", "sampling", "runtime", "weights", "train", "prep", "evals", "app"]
+CHECKED += [f"data.{module}" for module in ("captions", "loader", "schema", "sequences", "source", "transforms")]
+install_import_hook([f"adiff_jax.{package}" for package in CHECKED], "typecheck.check")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -199,13 +199,14 @@ class SyntheticSource:
         )
 
 
-def open_source(spec: str | Path, *, num_frames: int = 64, size: int = 128) -> ClipSource:
+def open_source(spec: str | Path, *, num_frames: int = 64, size: int = 128, fps: float = 25.0) -> ClipSource:
     """Opens what a `--data` option names.
 
     Args:
         spec: a folder of records, `synthetic:N`, or `synthetic:N:SEED` (clips of the seeds SEED to SEED + N - 1).
         num_frames: frames of a synthetic clip.
         size: height and width of a synthetic clip, in pixels.
+        fps: frames a second of a synthetic clip; fewer show more motion in as many frames.
 
     Raises:
         RecordError: if it is neither, or the folder is not usable.
@@ -214,7 +215,7 @@ def open_source(spec: str | Path, *, num_frames: int = 64, size: int = 128) -> C
         numbers = _numbers(str(spec).split(":")[1:])
         if not 1 <= len(numbers) <= 2 or numbers[0] < 1:
             raise RecordError(f"{spec!r} is not of the form synthetic:N or synthetic:N:SEED with N >= 1")
-        return SyntheticSource(*numbers, num_frames=num_frames, size=size)
+        return SyntheticSource(*numbers, num_frames=num_frames, size=size, fps=fps)
     return ShardSource(spec)
 
 

@@ -47,12 +47,14 @@ class PrepareOptions:
         longest: most frames of a clip; longer videos are cut.
         shortest: fewest frames of a clip; what is shorter is rejected.
         inputs_per_shard: videos or synthetic clips that make one shard.
+        synthetic_fps: frames a second of synthetic clips; videos keep theirs.
     """
 
     size: int = 128
     longest: int = 64
     shortest: int = 16
     inputs_per_shard: int = 16
+    synthetic_fps: float = 25.0
 
 
 _DEFAULTS, _NO_ENCODERS = PrepareOptions(), Encoders()
@@ -190,7 +192,7 @@ def encode_records(
 
 
 def _synthetic(spec: str, options: PrepareOptions) -> list[Input]:
-    source = open_source(spec, num_frames=options.longest, size=options.size)
+    source = open_source(spec, num_frames=options.longest, size=options.size, fps=options.synthetic_fps)
     assert isinstance(source, SyntheticSource)
     return [
         Input(name := f"synthetic:{source.seed + index}", name, partial(_clip, source, index))

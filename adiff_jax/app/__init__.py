@@ -1,0 +1,1 @@
+"""What a person touches: the pipeline, the export of videos, the command line."""

@@ -1,0 +1,1 @@
+"""Meshes and machines: sharding, start-up, checkpoints, logs."""

@@ -1,0 +1,88 @@
+"""What a run tells: scalars to TensorBoard and `metrics.jsonl`, and a progress line."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+
+def tell(line: str) -> None:
+    """Prints a line for a person, after the time of day."""
+    print(time.strftime("%H:%M:%S"), line, flush=True)
+
+
+class ScalarWriter:
+    """Writes scalars by step to `metrics.jsonl` (one object a line) and to TensorBoard event files.
+
+    A resumed run continues the file; lines at or after its first step, written by the run that was cut, are dropped.
+    """
+
+    def __init__(self, directory: Path, first_step: int = 0):
+        """Opens the files in `directory`; `first_step` is the number of steps that are already done."""
+        path = directory / "metrics.jsonl"
+        kept = []
+        if path.exists():
+            lines = path.read_text().splitlines(keepends=True)
+            # A killed run may have left half a line at the end.
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= first_step]
+        aside = path.with_suffix(".partial")
+        aside.write_text("".join(kept))
+        aside.rename(path)
+        self._lines = path.open("a")
+        self._events = SummaryWriter(str(directory / "tensorboard"), purge_step=first_step + 1)
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes the scalars of one step to both places, at once."""
+        self._lines.write(json.dumps({"step": step, **scalars}) + "\n")
+        self._lines.flush()
+        for name, value in scalars.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._lines.close()
+        self._events.close()
+
+
+class Progress:
+    """Speed, share of time spent waiting for input, and time left, between two readings.
+
+    Example:
+        progress = Progress(first_step=0, steps=1000, batch_size=32)
+        with progress.waiting():
+            batch = next(batches)
+        print(progress.line(100, progress.read(100)))
+    """
+
+    def __init__(self, first_step: int, steps: int, batch_size: int):
+        self._steps, self._batch_size = steps, batch_size
+        self._step, self._time, self._waited = first_step, time.monotonic(), 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts the time inside as waiting for input."""
+        start = time.monotonic()
+        yield
+        self._waited += time.monotonic() - start
+
+    def read(self, step: int) -> dict[str, float]:
+        """`samples_per_second`, `input_wait` (share, 0 to 1) and `seconds_left`, since the last reading."""
+        now = time.monotonic()
+        seconds = now - self._time
+        speed = {
+            "samples_per_second": (step - self._step) * self._batch_size / seconds,
+            "input_wait": self._waited / seconds,
+            "seconds_left": (self._steps - step) * seconds / (step - self._step),
+        }
+        self._step, self._time, self._waited = step, now, 0.0
+        return speed
+
+    def line(self, step: int, scalars: Mapping[str, float]) -> str:
+        """One line for a person: step, every scalar, time left."""
+        shown = {name: value for name, value in scalars.items() if name != "seconds_left"}
+        left = int(scalars["seconds_left"])
+        values = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        return f"{step}/{self._steps}  {values}  left {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"

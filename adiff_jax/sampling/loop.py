@@ -1,0 +1,109 @@
+"""The sampling loop: one scan over denoising steps, for a whole video at once.
+
+    z_T ──► VideoDenoiser ──► x_0 estimate ──► Solver ──► z_s ──► ... ──► z_0
+             (groups)          [F h w c]      (per frame)
+
+How a video is denoised by a model that fits S frames is a `VideoDenoiser`'s affair: `anchored.anchored` (the paper's
+method), `baselines.multidiffusion`, `baselines.independent`. They differ in nothing else.
+"""
+
+from typing import Literal, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from adiff_jax.diffusion.process import Process
+from adiff_jax.sampling.steps import DDIM, Solver
+
+Spacing = Literal["leading", "trailing", "linspace"]
+
+ANCESTRAL = DDIM(eta=1.0)
+
+
+@runtime_checkable
+class VideoDenoiser(Protocol):
+    """A denoiser of all frames of a video, which may do differently at different steps of the loop."""
+
+    def __call__(
+        self, z_t: Float[Array, "F h w c"], t: Float[Array, ""], step: Int[Array, ""]
+    ) -> Float[Array, "F h w c"]:
+        """Predicts for the latents `z_t` at diffusion time `t`, the loop's step number `step` (0, 1, ..)."""
+        ...
+
+
+def sample(
+    denoiser: VideoDenoiser,
+    process: Process,
+    key: Key[Array, ""],
+    shape: tuple[int, int, int, int],
+    *,
+    steps: int,
+    solver: Solver = ANCESTRAL,
+    spacing: Spacing = "trailing",
+    clip_x0: float | None = None,
+) -> Float[Array, "F h w c"]:
+    """Draws a video's latents. Pure, and to be compiled by the caller.
+
+    The noise of a frame, at the start and at each step, depends on `key` and the frame's index alone: not on how the
+    video is grouped, nor on its length.
+
+    Args:
+        denoiser: predicts what `process.prediction` says.
+        process: the diffusion process it was trained with.
+        key: root of all randomness.
+        shape: (F, h, w, c).
+        steps: denoising steps.
+        solver: how to take them. Stochastic solvers, as the default, keep groups alike far better than deterministic.
+        spacing: which training steps they are, see `timesteps`.
+        clip_x0: clip every estimate of x_0 to [-clip_x0, clip_x0]; latents are not bounded, so off by default.
+    """
+    times = jnp.asarray(timesteps(process.schedule.num_steps, steps, spacing))
+    frames = jnp.arange(shape[0])
+    start_key, steps_key = jax.random.split(key)
+
+    def body(carry, xs):
+        z_t, memory = carry
+        step, t, s = xs
+        x0 = process.to_x0(z_t, denoiser(z_t, t.astype(jnp.float32), step), t)
+        if clip_x0 is not None:
+            x0 = jnp.clip(x0, -clip_x0, clip_x0)
+        noise = frame_noise(jax.random.fold_in(steps_key, step), frames, shape[1:]) if solver.stochastic else None
+        return solver(process.schedule, z_t, x0, t, s, noise, memory), None
+
+    z_T = frame_noise(start_key, frames, shape[1:])
+    (z_0, _), _ = jax.lax.scan(body, (z_T, solver.init(z_T)), (jnp.arange(steps), times[:-1], times[1:]))
+    return z_0
+
+
+def timesteps(num_train_steps: int, steps: int, spacing: Spacing) -> Int[np.ndarray, " {steps}+1"]:
+    """The training steps to visit, falling, and -1 for clean data at the end (Lin et al. 2024, table 2).
+
+    `trailing` and `linspace` start at the last training step, as zero terminal SNR requires; `leading` and `linspace`
+    end at step 0.
+
+        1000, 5, trailing: 999 799 599 399 199 -1
+        1000, 5, leading:  800 600 400 200   0 -1
+        1000, 5, linspace: 999 749 500 250   0 -1
+
+    Raises:
+        ValueError: for an unknown spacing, or steps outside 1 to `num_train_steps`.
+    """
+    if not 1 <= steps <= num_train_steps:
+        raise ValueError(f"steps must be within 1 and {num_train_steps}, not {steps}")
+    match spacing:
+        case "trailing":
+            times = np.round(np.arange(steps, 0, -1) * num_train_steps / steps) - 1
+        case "leading":
+            times = np.arange(steps)[::-1] * (num_train_steps // steps)
+        case "linspace":
+            times = np.round(np.linspace(0, num_train_steps - 1, steps))[::-1]
+        case _:
+            raise ValueError(f"unknown spacing {spacing!r}: choose trailing, leading or linspace")
+    return np.append(times, -1).astype(np.int32)
+
+
+def frame_noise(key: Key[Array, ""], frames: Int[Array, " F"], shape: tuple[int, int, int]) -> Float[Array, "F h w c"]:
+    """Standard normal noise of each frame, from its own key."""
+    return jax.vmap(lambda frame: jax.random.normal(jax.random.fold_in(key, frame), shape))(frames)

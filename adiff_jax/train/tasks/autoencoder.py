@@ -1,0 +1,114 @@
+"""The autoencoder's training: sharp faces first, a latent that diffusion can learn second."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from adiff_jax.data.source import ClipSource
+from adiff_jax.data.transforms import Transforms, autoencoder_transforms
+from adiff_jax.diffusion.losses import RegionWeights, landmark_weights
+from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL, kl_divergence, posterior_mean
+from adiff_jax.train.task import Batch, Params, Preview
+from adiff_jax.train.tasks.pictures import as_bytes
+from adiff_jax.weights.bundle import save_component
+
+WEIGHT_CELL = 4  # pixels a side of the squares that share a weight
+
+
+@flax.struct.dataclass
+class AutoencoderTask:
+    """Reconstruction of single frames through a sample of the posterior.
+
+        e = reconstruction - x
+        loss = weighted mean(|e| + squared_weight e^2) + gradient_weight edges(e) + kl_weight KL
+
+    The weights are larger on the face and largest on eyes and mouth. `edges` stands in for a pretrained perceptual
+    loss. KL is in nats a latent value.
+
+    Batches: `image` [B, H, W, 3] in [-1, 1] and `landmarks` [B, K, 2].
+    """
+
+    model: AutoencoderKL = flax.struct.field(pytree_node=False)
+    regions: RegionWeights = flax.struct.field(pytree_node=False)
+    squared_weight: float = flax.struct.field(pytree_node=False)
+    gradient_weight: float = flax.struct.field(pytree_node=False)
+    kl_weight: float = flax.struct.field(pytree_node=False)
+
+    @classmethod
+    def create(cls, config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> "AutoencoderTask":
+        """From a config with `model` (`AutoencoderConfig`), `regions` (`RegionWeights`) and `loss` (the weights)."""
+        model = AutoencoderKL(AutoencoderConfig(**config.model))
+        return cls(model=model, regions=RegionWeights(**config.regions), **config.loss)
+
+    def transforms(self, preview: bool = False) -> Transforms:
+        """Single frames, augmented in training."""
+        return autoencoder_transforms(flip=not preview, affine=not preview, jitter=not preview)
+
+    def init(self, key: PRNGKeyArray, batch: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
+        """Parameters of the autoencoder."""
+        return self.model.init(key, jnp.zeros((1, *batch["image"].shape[1:])))["params"]
+
+    def loss(
+        self, params: Params, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], Mapping[str, Float[Array, ""]]]:
+        """The loss above; logs `l1`, `psnr` (dB, of pictures in [0, 255]), `edges`, `kl` and `latent_std`."""
+        image = batch["image"]
+        reconstruction, moments = self.model.apply({"params": params}, image, key)
+        error = (reconstruction - image).astype(jnp.float32)
+        height, width = image.shape[1] // WEIGHT_CELL, image.shape[2] // WEIGHT_CELL
+        weights = landmark_weights(batch["landmarks"], (height, width), self.regions)
+        pixels = jnp.abs(error) + self.squared_weight * jnp.square(error)
+        pixels = jnp.mean(weights[..., None, None, None] * as_cells(pixels, height, width))
+        edges = multiscale_gradient(error)
+        latent = posterior_mean(moments)
+        kl = jnp.mean(kl_divergence(moments)) / latent[0].size
+        loss = pixels + self.gradient_weight * edges + self.kl_weight * kl
+        metrics = {
+            "l1": jnp.mean(jnp.abs(error)),
+            "psnr": -10.0 * jnp.log10(jnp.mean(jnp.square(error)) / 4.0),
+            "edges": edges,
+            "kl": kl,
+            "latent_std": jnp.std(latent),
+        }
+        return loss, metrics
+
+    def preview(self, params: Params, batch: Batch, key: PRNGKeyArray) -> Preview:
+        """Two rows: pictures and their reconstructions through the posterior's mean."""
+        image = batch["image"]
+        reconstruction, _ = self.model.apply({"params": params}, image)
+        return Preview(as_bytes(jnp.stack([image, reconstruction])))
+
+    def export(self, folder: Path, params: Params, batches: Iterable[Batch]) -> None:
+        """Writes `autoencoder/`, with the factor that brings its latents to unit variance, measured over `batches`."""
+        encode = jax.jit(
+            lambda params, image: posterior_mean(self.model.apply({"params": params}, image, method="encode"))
+        )
+        latents = np.concatenate([np.asarray(encode(params, batch["image"]), np.float64) for batch in batches])
+        config = dataclasses.replace(self.model.config, scaling_factor=float(1 / latents.std()))
+        save_component(folder / "autoencoder", config, params)
+
+
+def as_cells(picture: Float[Array, "B H W C"], height: int, width: int) -> Float[Array, "B h w y x C"]:
+    """A picture as `height` x `width` cells of equal size."""
+    batch, rows, columns, channels = picture.shape
+    return picture.reshape(batch, height, rows // height, width, columns // width, channels).swapaxes(2, 3)
+
+
+def multiscale_gradient(error: Float[Array, "B H W C"], scales: int = 3) -> Float[Array, ""]:
+    """Mean absolute finite difference of `error` along both axes, summed over picture pyramids of halving size.
+
+    Since differences are linear, this compares the edges of a picture with those of its reconstruction.
+    """
+    total = jnp.zeros(())
+    for scale in range(scales):
+        if scale:
+            error = as_cells(error, error.shape[1] // 2, error.shape[2] // 2).mean(axis=(3, 4))
+        total += jnp.mean(jnp.abs(jnp.diff(error, axis=1))) + jnp.mean(jnp.abs(jnp.diff(error, axis=2)))
+    return total

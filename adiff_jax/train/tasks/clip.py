@@ -1,0 +1,116 @@
+"""CLIP's training: pictures and captions into one space (Radford et al. 2021, arXiv 2103.00020)."""
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from adiff_jax.data.captions import END, Tokenizer, load_tokenizer, train_tokenizer
+from adiff_jax.data.source import ClipSource
+from adiff_jax.data.transforms import Transforms, clip_transforms
+from adiff_jax.models.clip import CLIP, CLIPConfig
+from adiff_jax.train.task import Batch, Params, Preview
+from adiff_jax.train.tasks.pictures import as_bytes, resize
+from adiff_jax.weights.bundle import save_component
+
+MAX_SCALE = 100.0  # of the logits, as in the source
+
+
+@flax.struct.dataclass
+class CLIPTask:
+    """Symmetric InfoNCE over a batch, with a learned temperature.
+
+    Drawn people may share a caption, so every text equal to a picture's own is a right answer for it.
+
+    Batches: `image` [B, H, W, 3] in [-1, 1] and `tokens` [B, L].
+    """
+
+    model: CLIP = flax.struct.field(pytree_node=False)
+    tokenizer: Tokenizer = flax.struct.field(pytree_node=False)
+    tokenizer_folder: Path = flax.struct.field(pytree_node=False)
+
+    @classmethod
+    def create(cls, config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> "CLIPTask":
+        """From a config with `model` (`CLIPConfig`) and `tokenizer`: a folder, or empty to learn one.
+
+        A tokenizer is learned once a run, from the captions of the first `config.tokenizer_clips` clips. The model's
+        `eos_token_id` is the tokenizer's.
+
+        Raises:
+            ValueError: if the tokenizer has more entries than the model.
+        """
+        folder = Path(config.tokenizer or workdir / "tokenizer")
+        if not config.tokenizer and not folder.exists():
+            clips = range(min(config.tokenizer_clips, len(source)))
+            captions = (caption for index in clips for caption in source[index].info.captions)
+            learn_tokenizer(captions, folder, config.model.vocab_size)
+        tokenizer = load_tokenizer(folder)
+        model = dataclasses.replace(CLIPConfig(**config.model), eos_token_id=tokenizer.token_to_id(END))
+        if tokenizer.get_vocab_size() > model.vocab_size:
+            raise ValueError(
+                f"model.vocab_size is {model.vocab_size}, the tokenizer in {folder} has {tokenizer.get_vocab_size()}"
+            )
+        return cls(model=CLIP(model), tokenizer=tokenizer, tokenizer_folder=folder)
+
+    def transforms(self, preview: bool = False) -> Transforms:
+        """Frames with the captions of their clips, augmented in training."""
+        length = self.model.config.context_length
+        return clip_transforms(self.tokenizer, length, flip=not preview, affine=not preview)
+
+    def init(self, key: PRNGKeyArray, batch: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
+        """Parameters of both towers."""
+        side, length = self.model.config.image_size, self.model.config.context_length
+        return self.model.init(key, jnp.zeros((1, side, side, 3)), jnp.zeros((1, length), jnp.int32))["params"]
+
+    def loss(
+        self, params: Params, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], Mapping[str, Float[Array, ""]]]:
+        """The contrastive loss; logs `accuracy`, the share of pictures whose nearest text is right, and `scale`."""
+        logits, scale = self._logits(params, batch)
+        right = same_rows(batch["tokens"])
+        target = right / right.sum(-1, keepdims=True)
+        loss = 0.5 * (cross_entropy(logits, target) + cross_entropy(logits.T, target))
+        nearest = jnp.take_along_axis(right, logits.argmax(-1)[:, None], axis=-1)
+        return loss, {"accuracy": nearest.mean(), "scale": scale}
+
+    def preview(self, params: Params, batch: Batch, key: PRNGKeyArray) -> Preview:
+        """Two rows: pictures, and for the caption of each the picture that is nearest to it."""
+        logits, _ = self._logits(params, batch)
+        return Preview(as_bytes(jnp.stack([batch["image"], batch["image"][logits.argmax(0)]])))
+
+    def export(self, folder: Path, params: Params, batches: Iterable[Batch]) -> None:
+        """Writes `clip/` and `tokenizer/`."""
+        save_component(folder / "clip", self.model.config, params)
+        shutil.copytree(self.tokenizer_folder, folder / "tokenizer", dirs_exist_ok=True)
+
+    def _logits(self, params: Params, batch: Batch) -> tuple[Float[Array, "B B"], Float[Array, ""]]:
+        """Scaled cosines between pictures (rows) and texts (columns), and the scale."""
+        image = resize(batch["image"], self.model.config.image_size)
+        image, text, log_scale = self.model.apply({"params": params}, image, batch["tokens"])
+        image, text = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (image, text))
+        scale = jnp.minimum(jnp.exp(log_scale), MAX_SCALE)
+        return scale * image @ text.T, scale
+
+
+def learn_tokenizer(captions: Iterable[str], folder: Path, vocab_size: int) -> None:
+    """Learns a tokenizer into `folder`, whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
+        train_tokenizer(captions, Path(draft) / "tokenizer", vocab_size=vocab_size)
+        (Path(draft) / "tokenizer").rename(folder)
+
+
+def same_rows(tokens: Int[Array, "B L"]) -> Float[Array, "B B"]:
+    """1 where two texts are the same, 0 elsewhere."""
+    return jnp.all(tokens[:, None] == tokens[None], axis=-1).astype(jnp.float32)
+
+
+def cross_entropy(logits: Float[Array, "B B"], target: Float[Array, "B B"]) -> Float[Array, ""]:
+    """Mean over rows of the cross entropy with rows of probabilities."""
+    return -jnp.mean(jnp.sum(target * jax.nn.log_softmax(logits), axis=-1))

@@ -1,0 +1,1 @@
+"""Weights on disk: tensors, components and bundles."""

@@ -1,0 +1,92 @@
+"""What every training config has in common. Model options are defined by the model's dataclass alone."""
+
+import dataclasses
+from collections.abc import Collection
+from typing import Any
+
+import ml_collections
+
+TINY = "tiny"
+
+
+def parse_arg(arg: str | None, variants: Collection[str]) -> tuple[str, bool]:
+    """Splits a config's argument, `VARIANT` or `VARIANT,tiny`.
+
+    Example: `parse_arg("small128,tiny", ("small128", "sd")) == ("small128", True)`
+
+    Args:
+        arg: what follows the colon of `--config FILE:ARG`; None or empty for the first variant.
+        variants: those of the config.
+
+    Returns:
+        The variant, and whether everything is to be tiny: a run of seconds that shows that all parts fit.
+
+    Raises:
+        ValueError: for any other word.
+    """
+    words = [word for word in (arg or "").split(",") if word]
+    tiny = TINY in words
+    chosen = [word for word in words if word != TINY]
+    unknown = [word for word in chosen if word not in variants]
+    if unknown or len(chosen) > 1:
+        raise ValueError(f"config argument {arg!r} is not one of {', '.join(variants)}, optionally with ,{TINY}")
+    return (chosen or list(variants))[0], tiny
+
+
+def base_config(task: str, model: Any) -> ml_collections.ConfigDict:
+    """The options that the training loop reads, with common defaults.
+
+    Args:
+        task: see `adiff_jax.train.tasks`.
+        model: config dataclass of the model.
+    """
+    config = ml_collections.ConfigDict()
+    config.task = task
+    config.model = ml_collections.ConfigDict(dataclasses.asdict(model))
+    config.seed = 0
+    config.batch_size = 32
+    config.steps = 10_000
+    config.ema_decay = 0.999
+    config.max_skipped = 10  # steps in a row without a finite gradient before the run gives up
+
+    config.resume = ""  # directory of another run to go on from, with its optimiser and place in the data
+    config.init_from = ""  # folder of an exported component whose weights to begin with
+
+    config.data = ml_collections.ConfigDict()
+    config.data.source = "synthetic:20000:1000000"  # set by --data; seeds below 1,000,000 are for evaluation
+    config.data.clip_frames = 64  # of a synthetic clip
+    config.data.size = 128  # pixels of a synthetic clip
+    config.data.num_workers = 0
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.learning_rate = 1e-4
+    config.optimizer.schedule = "constant"
+    config.optimizer.warmup_steps = 500
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.999
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.clip_norm = 1.0
+
+    config.mesh = ml_collections.ConfigDict({"data": -1, "fsdp": 1, "tensor": 1, "group": 1})
+
+    config.checkpoint = ml_collections.ConfigDict()
+    config.checkpoint.every = 1000
+    config.checkpoint.keep = 2
+
+    config.log_every = 50
+    config.preview_every = 1000
+    return config
+
+
+def make_tiny(config: ml_collections.ConfigDict, model: Any) -> None:
+    """Makes a run of seconds of `config`, with another size of the same model, in place."""
+    config.model = ml_collections.ConfigDict(dataclasses.asdict(model))
+    config.batch_size = 2
+    config.steps = 4
+    config.data.source = "synthetic:8"
+    config.data.clip_frames = 8
+    config.data.size = 32
+    config.optimizer.warmup_steps = 1
+    config.checkpoint.every = 2
+    config.log_every = 1
+    config.preview_every = 4

@@ -1,0 +1,82 @@
+"""The command line: quick help, the promised options, one line for every mistake."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from adiff_jax.app import commands
+from adiff_jax.app.cli import main
+from adiff_jax.sampling.anchored import Share
+from adiff_jax.sampling.groups import Dealing
+
+
+def test_choices_are_those_of_the_sampler() -> None:
+    assert get_args(commands.Dealing) == get_args(Dealing)
+    assert get_args(commands.Share) == get_args(Share)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from adiff_jax.app.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'jax', 'flax', 'numba', 'mediapipe', 'av', 'cv2', 'matplotlib'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+    for command in ("reenact", "demo", "prepare", "train", "evaluate", "bundle", "info"):
+        assert command in result.stdout
+
+
+def test_options_have_the_promised_names(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["reenact", "--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    steps = ["steps", "eta", "plan", "anchor", "guidance-clip", "guidance-landmarks", "seed"]
+    for option in ["source", "driving", "out", *steps, "face", "max-frames"]:
+        assert f"--{option} " in text
+
+
+def error_of(argv: list[str], capsys: pytest.CaptureFixture) -> str:
+    assert main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("adiff: error: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("folder.mp4", "is a folder"),
+        ("missing/out.mp4", "does not exist"),
+        ("out.avi", "a name that ends in .mp4"),
+    ],
+)
+def test_a_bad_output_is_refused_before_anything_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture, out: str, message: str
+) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    argv = ["demo", "--bundle", "nowhere", "--out", str(tmp_path / out)]
+    assert message in error_of(argv, capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.mp4"]
+
+
+def test_an_absent_bundle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    argv = ["demo", "--bundle", "nowhere", "--out", str(tmp_path / "out.mp4")]
+    assert "no bundle at nowhere" in error_of(argv, capsys)
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no bundle at nowhere"):
+        main(["demo", "--bundle", "nowhere", "--out", str(tmp_path / "out.mp4"), "--debug"])
+
+
+@pytest.mark.parametrize("argv", [["reenact"], ["nothing"], ["demo", "--plan", "zigzag"], ["demo", "--steps", "few"]])
+def test_a_wrong_command_line_exits_with_2(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(argv)
+    assert exit_.value.code == 2

@@ -1,0 +1,122 @@
+"""The export: the driver's frames, times and sound; labelled; all files or none."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from adiff_jax.app.export import SHEET_COLUMNS, export
+from adiff_jax.app.inputs import Driving, Source
+from adiff_jax.app.pipeline import Reenactment
+from adiff_jax.app.provenance import LABEL, stamp
+from adiff_jax.media.errors import MediaError
+from adiff_jax.media.pictures import read_picture
+from adiff_jax.media.video import VideoReader, read_video
+
+SIZE = 64
+
+
+def picture(value: int) -> np.ndarray:
+    return np.full((SIZE, SIZE, 3), value, np.uint8)
+
+
+def reenactment(num_frames: int = 12, fails_at: int | None = None, times: np.ndarray | None = None) -> Reenactment:
+    """A grey video that gets lighter; frame `fails_at` cannot be decoded."""
+
+    def decode(latents: jnp.ndarray) -> Iterator[np.ndarray]:
+        for index, value in enumerate(latents):
+            if index == fails_at:
+                raise ValueError("the decoder broke")
+            yield picture(int(value[0, 0, 0]))
+
+    return Reenactment(
+        source=Source("person.png", picture(200), np.zeros((478, 3), np.float32)),
+        driving=Driving(
+            name="talk.mp4",
+            points=np.zeros((num_frames, 478, 3), np.float32),
+            neutral=np.zeros((478, 3), np.float32),
+            times=np.arange(num_frames) / 24 if times is None else times,
+            fps=Fraction(24),
+            audio=None,
+            frames=lambda: iter([picture(100)] * num_frames),
+        ),
+        landmarks=np.zeros((num_frames, 478, 3), np.float32),
+        bundle="tiny",
+        sample=lambda: 10.0 * jnp.arange(num_frames)[:, None, None, None],
+        decode=decode,
+    )
+
+
+def comment_of(video: VideoReader) -> str:
+    return video._container.metadata["comment"]
+
+
+def test_files_and_their_contents(tmp_path: Path) -> None:
+    files = export(reenactment(), tmp_path / "out.mp4")
+    assert [path.name for path in files] == ["out.mp4", "out.side_by_side.mp4", "out.contact_sheet.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in files)
+    with read_video(files.video) as video:
+        frames = [frame.image for frame in video]
+        assert video.fps == 24
+        assert len(frames) == 12
+        assert LABEL in comment_of(video)
+        assert "source person.png, driver talk.mp4" in comment_of(video)
+    for index, frame in enumerate(frames):
+        expected = stamp(picture(10 * index)).astype(int)
+        assert np.abs(frame - expected)[: SIZE // 2].max() <= 3  # what 4:2:0 and x264 leave of flat grey
+        assert np.abs(frame - expected).mean() < 8
+    with read_video(files.side_by_side) as video:
+        assert (video.width, video.height) == (4 * SIZE, SIZE)
+        row = next(iter(video)).image[4].astype(int)
+        np.testing.assert_allclose(row.reshape(4, SIZE, 3).mean(axis=(1, 2)), [200, 100, 0, 0], atol=4)
+    sheet = read_picture(files.contact_sheet)
+    assert sheet.shape == (3 * SIZE + 4, (1 + SHEET_COLUMNS) * SIZE + 2 * SHEET_COLUMNS, 3)
+    assert LABEL in Image.open(files.contact_sheet).text["Comment"]
+
+
+def test_times_of_the_driver_are_kept(tmp_path: Path) -> None:
+    times = 0.5 + np.array([0.0, 0.04, 0.12, 0.16, 0.4])
+    with read_video(export(reenactment(5, times=times), tmp_path / "out.mp4").video) as video:
+        np.testing.assert_allclose([frame.time for frame in video], times - times[0], atol=1e-3)
+
+
+def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").write_text("an earlier result")
+    with pytest.raises(ValueError, match="the decoder broke"):
+        export(reenactment(fails_at=7), tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert (tmp_path / "out.mp4").read_text() == "an earlier result"
+
+
+def test_a_driver_that_ends_early_is_an_error(tmp_path: Path) -> None:
+    short = reenactment()
+    object.__setattr__(short.driving, "frames", lambda: iter([picture(0)] * 5))
+    with pytest.raises(ValueError, match="shorter"):
+        export(short, tmp_path / "out.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_video_is_not_held_in_memory(tmp_path: Path) -> None:
+    held = []
+
+    def decode(latents: jnp.ndarray) -> Iterator[np.ndarray]:
+        for value in latents:
+            held.append(float(value[0, 0, 0]))
+            yield picture(int(held[-1]) % 250)
+
+    video = reenactment(30)
+    object.__setattr__(video, "decode", decode)
+    frames = iter(video)
+    next(frames)
+    assert held == [0]
+
+
+@pytest.mark.parametrize(("name", "message"), [("out.png", "ends in .mp4"), ("no/out.mp4", "does not exist")])
+def test_bad_names(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(MediaError, match=message):
+        export(reenactment(), tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,45 @@
+"""Scalars on disk, and the arithmetic of the progress line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adiff_jax.runtime import logging
+from adiff_jax.runtime.logging import Progress, ScalarWriter
+
+
+def lines(directory: Path) -> list[dict]:
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_scalars_are_on_disk_at_once(tmp_path: Path) -> None:
+    writer = ScalarWriter(tmp_path)
+    writer.write(10, {"loss": 0.5, "l1": 0.25})
+    assert lines(tmp_path) == [{"step": 10, "loss": 0.5, "l1": 0.25}]
+    writer.close()
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_resuming_drops_what_the_cut_run_wrote_after_its_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 4, "lo')
+    writer = ScalarWriter(tmp_path, first_step=2)
+    writer.write(3, {"loss": 1.0})
+    writer.close()
+    assert lines(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3, "loss": 1.0}]
+
+
+def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(logging.time, "monotonic", lambda: now[0])
+    progress = Progress(first_step=20, steps=100, batch_size=8)
+    with progress.waiting():
+        now[0] += 1
+    now[0] += 3
+    speed = progress.read(40)
+    assert speed == {"samples_per_second": 40.0, "input_wait": 0.25, "seconds_left": 12.0}
+    assert progress.line(40, {"loss": 0.12345} | speed | {"seconds_left": 3723.0}) == (
+        "40/100  loss 0.1235  samples_per_second 40  input_wait 0.25  left 1:02:03"
+    )
+    now[0] += 5
+    assert progress.read(50) == {"samples_per_second": 16.0, "input_wait": 0.0, "seconds_left": 25.0}

@@ -1,0 +1,127 @@
+"""The loop: what a run leaves behind, and that stopping it changes nothing."""
+
+import itertools
+import json
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from toy import toy_config
+
+from adiff_jax.media.video import read_video
+from adiff_jax.runtime.checkpoints import Checkpoints
+from adiff_jax.train import loop
+from adiff_jax.train.loop import TrainingError, train
+from adiff_jax.weights.tensors import load_tensors
+
+
+def final_gain(workdir: Path) -> np.ndarray:
+    like = {"gain": jax.ShapeDtypeStruct((1, 3), np.float32)}
+    return load_tensors(workdir / "export" / "toy" / "model.safetensors", like)["gain"]
+
+
+def scalars(workdir: Path) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Sends SIGTERM to this process while the given step's batch is awaited."""
+    count = itertools.count(1)
+    shard_batch = loop.shard_batch
+
+    def shard_and_stop(mesh, batch):
+        if next(count) == step:
+            signal.raise_signal(signal.SIGTERM)
+        return shard_batch(mesh, batch)
+
+    monkeypatch.setattr(loop, "shard_batch", shard_and_stop)
+
+
+@pytest.mark.usefixtures("toy")
+class TestTrain:
+    def test_leaves_a_complete_run_directory(self, tmp_path: Path) -> None:
+        assert train(toy_config(), tmp_path)
+        assert json.loads((tmp_path / "config.json").read_text())["optimizer"]["learning_rate"] == 0.1
+        assert "pytest" in (tmp_path / "command.txt").read_text()
+        assert [row["step"] for row in scalars(tmp_path)] == [2, 4, 6]
+        assert {"loss", "colour", "gradient_norm", "learning_rate", "samples_per_second", "input_wait"} <= set(
+            scalars(tmp_path)[0]
+        )
+        assert Image.open(tmp_path / "samples" / "0000004.png").size == (6 * 16, 2 * 16)
+        with read_video(tmp_path / "samples" / "0000006.mp4") as video:
+            assert sum(1 for _ in video) == 6
+        assert Checkpoints(tmp_path / "checkpoints").latest == 6
+        assert np.isfinite(final_gain(tmp_path)).all()
+        assert list((tmp_path / "tensorboard").iterdir())
+
+    def test_learns(self, tmp_path: Path) -> None:
+        config = toy_config(steps=40)
+        config.batch_size = 6
+        config.checkpoint.every = 40
+        train(config, tmp_path)
+        losses = [row["loss"] for row in scalars(tmp_path)]
+        assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:2])  # the noise on the gain stays
+
+    @pytest.mark.parametrize("step", [1, 3, 4])
+    def test_stopped_and_continued_equals_undisturbed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    ) -> None:
+        assert train(toy_config(), tmp_path / "whole")
+        with monkeypatch.context() as patch:
+            stop_at(patch, step)
+            assert not train(toy_config(), tmp_path / "cut")
+        assert Checkpoints(tmp_path / "cut" / "checkpoints").latest == step
+        assert train(toy_config(), tmp_path / "cut")
+        np.testing.assert_array_equal(final_gain(tmp_path / "cut"), final_gain(tmp_path / "whole"))
+        assert scalars(tmp_path / "cut")[-1]["loss"] == scalars(tmp_path / "whole")[-1]["loss"]
+
+    def test_a_finished_run_stays_as_it_is(self, tmp_path: Path) -> None:
+        train(toy_config(), tmp_path)
+        before = final_gain(tmp_path)
+        assert train(toy_config(), tmp_path)
+        np.testing.assert_array_equal(final_gain(tmp_path), before)
+
+    def test_resume_goes_on_from_another_run(self, tmp_path: Path) -> None:
+        train(toy_config(steps=4), tmp_path / "first")
+        config = toy_config(steps=6)
+        config.resume = str(tmp_path / "first")
+        train(config, tmp_path / "second")
+        train(toy_config(steps=6), tmp_path / "whole")
+        np.testing.assert_array_equal(final_gain(tmp_path / "second"), final_gain(tmp_path / "whole"))
+        assert [row["step"] for row in scalars(tmp_path / "second")] == [6]
+
+    def test_own_checkpoint_comes_before_resume(self, tmp_path: Path) -> None:
+        train(toy_config(steps=2), tmp_path)
+        config = toy_config(steps=4)
+        config.resume = str(tmp_path / "absent")
+        assert train(config, tmp_path)
+
+    def test_init_from_takes_weights_alone(self, tmp_path: Path) -> None:
+        train(toy_config(), tmp_path / "first")
+        config = toy_config(steps=2)
+        config.optimizer.learning_rate = 0.0
+        config.init_from = str(tmp_path / "first" / "export" / "toy")
+        train(config, tmp_path / "second")
+        np.testing.assert_array_equal(final_gain(tmp_path / "second"), final_gain(tmp_path / "first"))
+
+    def test_resume_of_nothing_is_an_error(self, tmp_path: Path) -> None:
+        config = toy_config()
+        config.resume = str(tmp_path / "absent")
+        with pytest.raises(ValueError, match="no checkpoint in"):
+            train(config, tmp_path / "run")
+
+    def test_gives_up_when_no_gradient_is_finite(self, tmp_path: Path) -> None:
+        config = toy_config(steps=6)
+        config.model.poison = 1.0
+        config.max_skipped = 3
+        with pytest.raises(TrainingError, match="4 steps in a row up to step 4"):
+            train(config, tmp_path)
+
+    def test_unknown_task_is_refused(self, tmp_path: Path) -> None:
+        config = toy_config()
+        config.task = "vae"
+        with pytest.raises(ValueError, match="'vae' is none of autoencoder, clip, sdit"):
+            train(config, tmp_path)

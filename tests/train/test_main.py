@@ -1,0 +1,87 @@
+"""The command line, in processes of its own: exit codes, one-line errors, and a run that is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adiff_jax.runtime.checkpoints import Checkpoints
+
+TINY = ["--config=configs/autoencoder.py:small128,tiny", "--config.steps=8"]
+
+
+@pytest.fixture
+def start(root: Path, tmp_path: Path) -> Callable[..., subprocess.Popen]:
+    environ = os.environ | {
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+    def run(workdir: str, *options: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "adiff_jax.train", f"--workdir={tmp_path / workdir}", *options]
+        return subprocess.Popen(command, cwd=root, env=environ, stderr=subprocess.PIPE, text=True)
+
+    return run
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+def finish(process: subprocess.Popen) -> str:
+    """Standard error of a process that has ended."""
+    return process.communicate()[1]
+
+
+@pytest.mark.slow
+def test_a_run_killed_twice_ends_with_the_same_weights(start: Callable, tmp_path: Path) -> None:
+    whole = start("whole", *TINY)
+    finish(whole)
+    assert whole.returncode == 0
+
+    for step in (2, 4):
+        killed = start("cut", *TINY)
+        wait_for(lambda step=step: (tmp_path / "cut" / "checkpoints" / str(step)).is_dir(), killed)
+        killed.send_signal(signal.SIGKILL)
+        finish(killed)
+    last = start("cut", *TINY)
+    finish(last)
+    assert last.returncode == 0
+    weights = [
+        (tmp_path / run / "export" / "autoencoder" / "model.safetensors").read_bytes() for run in ("whole", "cut")
+    ]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_says_that_there_is_more_to_do(start: Callable, tmp_path: Path) -> None:
+    process = start("run", *TINY, "--config.steps=1000000")
+    wait_for(lambda: (tmp_path / "run" / "checkpoints" / "2").is_dir(), process)
+    process.send_signal(signal.SIGTERM)
+    finish(process)
+    assert process.returncode == os.EX_TEMPFAIL
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert Checkpoints(tmp_path / "run" / "checkpoints").latest == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--config=configs/autoencoder.py:tiny", "--data=nowhere"], "nowhere"),
+        (["--config=configs/autoencoder.py:tiny", "--config.task=vae"], "task 'vae' is none of"),
+    ],
+)
+def test_errors_are_one_line(start: Callable, options: list[str], message: str) -> None:
+    process = start("run", *options)
+    error = finish(process)
+    assert process.returncode == 2
+    assert message in error.splitlines()[-1]
+    assert "Traceback" not in error

@@ -18,7 +18,7 @@ Dimension letters, the same everywhere in the code base:
 | `K`       | facial landmarks (478, MediaPipe's order)                           |
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import flax.struct
 import jax.numpy as jnp
@@ -53,6 +53,7 @@ class Conditioning:
         return cls(clip=clip, clip_mask=given, landmarks=landmarks, landmarks_mask=given)
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """Anything that predicts from a noisy sequence: a model, a guided model, a dummy in a test.
 

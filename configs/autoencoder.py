@@ -40,8 +40,10 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     variant, tiny = parse_arg(arg, VARIANTS)
     config = base_config("autoencoder", VARIANTS[variant])
     config.batch_size = 16
-    config.steps = 6_000
-    config.optimizer.learning_rate = 5e-4
+    config.steps = 4_000
+    config.ema_decay = 0.99
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_steps = 50
     config.optimizer.schedule = "cosine"
 
     config.loss = ml_collections.ConfigDict()
@@ -54,7 +56,9 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     if variant == "sd":
         config.batch_size = 64
         config.steps = 200_000
+        config.ema_decay = 0.999
         config.optimizer.learning_rate = 1e-4
+        config.optimizer.warmup_steps = 500
         config.data.size = 256
         config.model.dtype = "bfloat16"
     if tiny:

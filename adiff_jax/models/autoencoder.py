@@ -3,9 +3,9 @@
 The graph and the parameter names are those of Stable Diffusion's autoencoder (Rombach et al. 2022, arXiv 2112.10752) as
 published in diffusers' `AutoencoderKL`: a diffusers name becomes ours by writing `_` before a list index
 (`encoder.down_blocks.0.resnets.1.conv1` is `encoder/down_blocks_0/resnets_1/conv1`). Two additions are ours, both for
-autoencoders that are trained on a CPU: with `patch_size` p > 1 the encoder sees p x p pixels as channels of one position
-(and the decoder's last convolution writes them), which is several times faster at the same total downsampling; and
-`linear_path` adds a learned block transform to encoder and decoder (`block_transform`), from which training starts.
+autoencoders that are trained on a CPU: with `patch_size` p > 1 the encoder sees p x p pixels as channels of one
+position (and the decoder's last convolution writes them), which is several times faster at the same total
+downsampling; and `linear_path` adds a learned block transform to encoder and decoder, from which training starts.
 """
 
 import dataclasses

@@ -11,8 +11,8 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import Array, Float
 
-# Orthonormal colour axes (columns), luma and two of chroma, and their variances over luma's. These, and the fall of variance
-# with frequency, are those of drawn heads to within a factor of two.
+# Orthonormal colour axes (columns), luma and two of chroma, and their variances over luma's. These, and the fall of
+# variance with frequency, are those of drawn heads to within a factor of two.
 COLOUR_AXES = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]).T / np.sqrt([3.0, 2.0, 6.0])
 COLOUR_VARIANCES = np.array([1.0, 0.25, 0.03])
 

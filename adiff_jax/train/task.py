@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import flax.struct
 import grain
@@ -26,6 +26,7 @@ class Preview:
     fps: float | None = flax.struct.field(pytree_node=False, default=None)
 
 
+@runtime_checkable
 class Task(Protocol):
     """A model, its loss and its data.
 

@@ -78,14 +78,14 @@ def test_stable_diffusion_size():
 def test_with_a_linear_path_training_begins_at_the_block_transform():
     model = AutoencoderKL(AutoencoderConfig(**TINY | {"latent_channels": 6, "patch_size": 2, "linear_path": True}))
     x = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 3)), jnp.float32)
-    params = nn.unbox(model.init(jax.random.key(0), x))["params"]
-    moments = model.apply({"params": params}, x, method="encode")
+    params = nn.unbox(jax.jit(model.init)(jax.random.key(0), x))["params"]
+    moments = jax.jit(functools.partial(model.apply, method="encode"))({"params": params}, x)
     basis, deviations = dct_basis(4, 6)
     expected = np.asarray(space_to_depth(x, 4)) @ (basis / deviations)
     np.testing.assert_allclose(posterior_mean(moments), expected, atol=1e-5)  # float32 round-off
     np.testing.assert_allclose(moments[..., 6:], -6.0, atol=1e-5)
-    decoded = model.apply({"params": params}, posterior_mean(moments), method="decode")
-    np.testing.assert_allclose(decoded, depth_to_space(expected * deviations @ basis.T, 4), atol=1e-5)
+    decoded = jax.jit(functools.partial(model.apply, method="decode"))({"params": params}, posterior_mean(moments))
+    np.testing.assert_allclose(decoded, depth_to_space(jnp.asarray(expected * deviations @ basis.T), 4), atol=1e-5)
 
 
 def test_posterior():

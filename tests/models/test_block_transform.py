@@ -1,5 +1,6 @@
 """Laws of the block transform."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -7,7 +8,7 @@ from adiff_jax.models.block_transform import dct_basis, depth_to_space, space_to
 
 
 def test_space_to_depth_order_and_inverse():
-    x = np.random.default_rng(0).normal(size=(2, 12, 6, 3))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 6, 3)), jnp.float32)
     squares = space_to_depth(x, 3)
     assert squares.shape == (2, 4, 2, 27)
     np.testing.assert_array_equal(squares[1, 2, 1].reshape(3, 3, 3), x[1, 6:9, 3:6])
@@ -16,7 +17,7 @@ def test_space_to_depth_order_and_inverse():
 
 def test_sides_must_be_multiples_of_the_block():
     with pytest.raises(ValueError, match="multiples of 4"):
-        space_to_depth(np.zeros((1, 8, 6, 3)), 4)
+        space_to_depth(jnp.zeros((1, 8, 6, 3)), 4)
 
 
 @pytest.mark.parametrize(("block", "channels"), [(2, 12), (4, 7), (8, 16)])

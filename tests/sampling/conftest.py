@@ -9,14 +9,6 @@ from adiff_jax.diffusion.process import DiffusionConfig, Process
 from adiff_jax.types import Conditioning
 
 
-@pytest.fixture(scope="package", autouse=True)
-def quick_compilation():
-    """Dummy denoisers run in no time; compiling is what these tests would wait for."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="session")
 def process() -> Process:
     return Process.create(DiffusionConfig(schedule="cosine", prediction="v"))

@@ -28,9 +28,9 @@ SOURCE = open_source("synthetic:4", num_frames=6, size=32)
 KEY = jax.random.key(0)
 
 
-def first_batch(task, preview: bool = False) -> dict[str, np.ndarray]:
+def first_batch(task, preview: bool = False) -> dict[str, jax.Array]:
     with closing(make_loader(SOURCE, task.transforms(preview), batch_size=2, seed=0)) as batches:
-        return next(batches)
+        return jax.tree.map(jnp.asarray, next(batches))
 
 
 @pytest.fixture(scope="module")

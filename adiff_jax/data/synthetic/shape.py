@@ -74,7 +74,9 @@ def _bump(points: list[int], radius: float) -> Float[np.ndarray, "478 1"]:
     return np.exp(-squared / (2 * radius**2))
 
 
-def _ramp(values: Float[np.ndarray, "478"], start: float | np.floating, stop: float | np.floating) -> Float[np.ndarray, "478 1"]:
+def _ramp(
+    values: Float[np.ndarray, "478"], start: float | np.floating, stop: float | np.floating
+) -> Float[np.ndarray, "478 1"]:
     """A smooth step from 0 where `values` is `start` to 1 where it is `stop`."""
     t = np.clip((values - start) / (stop - start), 0, 1)[:, None]
     return t * t * (3 - 2 * t)

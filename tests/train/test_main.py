@@ -38,7 +38,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> None:
 
 def finish(process: subprocess.Popen) -> str:
     """Standard error of a process that has ended."""
-    return process.communicate()[1]
+    return process.communicate(timeout=600)[1]
 
 
 @pytest.mark.slow

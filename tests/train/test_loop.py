@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import shlex
 import signal
+import sys
 from pathlib import Path
 
 import jax
@@ -45,7 +47,7 @@ class TestTrain:
     def test_leaves_a_complete_run_directory(self, tmp_path: Path) -> None:
         assert train(toy_config(), tmp_path)
         assert json.loads((tmp_path / "config.json").read_text())["optimizer"]["learning_rate"] == 0.1
-        assert "pytest" in (tmp_path / "command.txt").read_text()
+        assert (tmp_path / "command.txt").read_text() == shlex.join(sys.orig_argv) + "\n"
         assert [row["step"] for row in scalars(tmp_path)] == [2, 4, 6]
         assert {"loss", "colour", "gradient_norm", "learning_rate", "samples_per_second", "input_wait"} <= set(
             scalars(tmp_path)[0]

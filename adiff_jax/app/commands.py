@@ -1,6 +1,7 @@
 """The commands of `adiff`: one dataclass each, whose fields are its options. Heavy imports only inside `run`."""
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -143,6 +144,8 @@ class Prepare(Command):
 
     def run(self) -> None:
         """Prepares and prints what became of the inputs."""
+        from tqdm import tqdm
+
         from adiff_jax.app.encoders import load_encoders
         from adiff_jax.data.source import MANIFEST
         from adiff_jax.media.landmarks import LandmarkDetector
@@ -150,27 +153,22 @@ class Prepare(Command):
 
         encoders = load_encoders(self.autoencoder, self.clip)
 
-        def progress(done: int, total: int) -> None:
-            print(f"\r{done} of {total}", end="", file=sys.stderr, flush=True)
-
         if (Path(self.folder) / MANIFEST).is_file():
-            report = encode_records(self.folder, self.out, encoders, workers=self.workers, progress=progress)
+            make = functools.partial(encode_records, self.folder, self.out, encoders)
         else:
             options = PrepareOptions(
                 size=self.size, shortest=self.shortest, longest=self.longest, synthetic_fps=self.synthetic_fps
             )
             synthetic = self.folder.startswith("synthetic:")
             detector = None if synthetic else LandmarkDetector(self.landmark_model)
-            report = prepare(
-                self.folder,
-                self.out,
-                options,
-                encoders=encoders,
-                detector=detector,
-                workers=self.workers,
-                progress=progress,
-            )
-        print(file=sys.stderr)
+            make = functools.partial(prepare, self.folder, self.out, options, encoders=encoders, detector=detector)
+        with tqdm(unit=" inputs", smoothing=0.05) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            report = make(workers=self.workers, progress=progress)
         rejected = ", ".join(f"{count} {reason}" for reason, count in sorted(report.reasons.items()))
         print(f"{report.clips} clips in {self.out}; rejected: {rejected or 'none'}")
 

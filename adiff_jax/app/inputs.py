@@ -60,7 +60,7 @@ class Driving:
         name: where it comes from, without folders.
         points: landmarks in each frame, x right and y down in [-1, 1] of the face crop.
         neutral: landmarks of the face at rest, on the same scale.
-        times: of the frames, in seconds on the clock of `audio`.
+        times: of the frames, in seconds since the first.
         fps: average frames a second.
         audio: the file whose sound belongs to it.
         frames: opens the frames, cropped to the face, from the start.
@@ -136,7 +136,7 @@ def load_driving(
     path = Path(driving)
     with read_video(path) as video:
         track = fill_missing(detector().video(itertools.islice(video, max_frames), face))
-        fps, start = video.fps, video.start
+        fps = video.fps
     boxes = crop_track(track.points)
     points = normalise(track.points, boxes).astype(np.float32)
 
@@ -146,7 +146,7 @@ def load_driving(
                 yield crop_image(frame.image, boxes[index], size)
 
     neutral = estimate_neutral(points, track.blendshapes)
-    return Driving(path.name, points, neutral, start + track.times, fps, path, frames)
+    return Driving(path.name, points, neutral, track.times, fps, path, frames)
 
 
 def _synthetic_driving(seed: int, size: int, num_frames: int) -> Driving:

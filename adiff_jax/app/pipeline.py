@@ -22,7 +22,13 @@ from adiff_jax.diffusion.guidance import guided
 from adiff_jax.diffusion.process import Process
 from adiff_jax.media.landmarks import LandmarkDetector
 from adiff_jax.media.motion import retarget
-from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL, posterior_mean
+from adiff_jax.models.autoencoder import (
+    AutoencoderConfig,
+    AutoencoderKL,
+    posterior_mean,
+    scale_latents,
+    unscale_latents,
+)
 from adiff_jax.models.clip import CLIP, CLIPConfig
 from adiff_jax.models.sdit import SDiT, SDiTConfig
 from adiff_jax.sampling.anchored import Share, anchored
@@ -212,13 +218,12 @@ def _embed(config: CLIPConfig, params: Params, picture: Float[Array, "R R 3"]) -
 @functools.partial(jax.jit, static_argnames="config")
 def _encode(config: AutoencoderConfig, params: Params, frames: Float[Array, "N R R 3"]) -> Float[Array, "N h w c"]:
     moments = AutoencoderKL(config).apply({"params": params}, frames, method="encode")
-    return (posterior_mean(moments) - config.shift_factor) * config.scaling_factor
+    return scale_latents(config, posterior_mean(moments))
 
 
 @functools.partial(jax.jit, static_argnames="config")
 def _decode(config: AutoencoderConfig, params: Params, latents: Float[Array, "N h w c"]) -> Float[Array, "N R R 3"]:
-    unscaled = latents / config.scaling_factor + config.shift_factor
-    return AutoencoderKL(config).apply({"params": params}, unscaled, method="decode")
+    return AutoencoderKL(config).apply({"params": params}, unscale_latents(config, latents), method="decode")
 
 
 def _batches(array: Float[Array, "F ..."]) -> Iterator[tuple[Float[Array, "N ..."], int]]:

@@ -54,7 +54,6 @@ class VideoReader:
         num_frames: as the file's header says or implies; None when it does not.
         width, height: size of the upright frames, in pixels.
         duration: seconds, as the header says; None when it does not.
-        start: time of the first frame on the file's own clock, in seconds.
         has_audio: whether there is sound.
     """
 
@@ -77,7 +76,7 @@ class VideoReader:
             self._first = next(self._decoded, None)
             if self._first is None:
                 raise MediaError(f"{self.path}: the video has no frame that can be decoded")
-            self.start = self._first.time or 0.0
+            self._start = self._first.time or 0.0  # on the file's own clock
             self.height, self.width = self._image(self._first).shape[:2]
             self._stack = stack.pop_all()
 
@@ -103,7 +102,7 @@ class VideoReader:
         time = -period
         while frame is not None:
             count += 1
-            stamped = None if frame.time is None else frame.time - self.start
+            stamped = None if frame.time is None else frame.time - self._start
             time = stamped if stamped is not None and stamped > time else time + period
             yield Frame(self._image(frame), time)
             frame = next(self._decoded, None)
@@ -221,7 +220,7 @@ class VideoWriter:
 
         Args:
             image: the frame.
-            time: its time in seconds, on the clock of `audio_from`; None puts it one frame period after the one before.
+            time: in seconds since the first frame of `audio_from`; None puts it one frame period after the one before.
                 The first frame's time becomes the start of the video.
 
         Raises:

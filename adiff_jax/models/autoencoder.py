@@ -34,7 +34,8 @@ class AutoencoderConfig:
         layers_per_block: residual blocks a resolution in the encoder; the decoder has one more.
         norm_num_groups: groups of every group norm; divides each of `block_out_channels`.
         mid_block_add_attention: self-attention at the lowest resolution.
-        scaling_factor: diffusion works on `(latent - shift_factor) * scaling_factor`, of about unit variance.
+        scaling_factor: diffusion works on `(latent - shift_factor) * scaling_factor`, of unit variance over all; one
+            number, or one a channel.
         shift_factor: see `scaling_factor`.
         patch_size: side of the pixel square folded into channels before the first convolution; 1 in Stable Diffusion.
         linear_path: add a linear transform of squares of pixels beside encoder and decoder, and let both begin at zero.
@@ -48,15 +49,17 @@ class AutoencoderConfig:
     layers_per_block: int = 2
     norm_num_groups: int = 32
     mid_block_add_attention: bool = True
-    scaling_factor: float = 0.18215
-    shift_factor: float = 0.0
+    scaling_factor: float | tuple[float, ...] = 0.18215
+    shift_factor: float | tuple[float, ...] = 0.0
     patch_size: int = 1
     linear_path: bool = False
     dtype: str = "float32"
     param_dtype: str = "float32"
 
     def __post_init__(self):
-        object.__setattr__(self, "block_out_channels", tuple(self.block_out_channels))
+        for name in ("block_out_channels", "scaling_factor", "shift_factor"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
         if any(width % self.norm_num_groups for width in self.block_out_channels):
             raise ValueError(
                 f"block_out_channels {self.block_out_channels} must all be multiples of "
@@ -88,10 +91,20 @@ def kl_divergence(moments: Float[Array, "*B h w c2"]) -> Float[Array, "*B"]:
     return 0.5 * jnp.sum(jnp.square(mean) + jnp.exp(log_variance) - 1.0 - log_variance, axis=(-3, -2, -1))
 
 
+def scale_latents(config: AutoencoderConfig, latents: Float[Array, "*B h w c"]) -> Float[Array, "*B h w c"]:
+    """From the autoencoder's latents to those that a diffusion model sees."""
+    return (latents - jnp.asarray(config.shift_factor)) * jnp.asarray(config.scaling_factor)
+
+
+def unscale_latents(config: AutoencoderConfig, latents: Float[Array, "*B h w c"]) -> Float[Array, "*B h w c"]:
+    """Inverse of `scale_latents`."""
+    return latents / jnp.asarray(config.scaling_factor) + jnp.asarray(config.shift_factor)
+
+
 class AutoencoderKL(nn.Module):
     """Pictures to Gaussian posteriors over latents, and latents back to pictures.
 
-    Latents here are *unscaled*: `scaling_factor` and `shift_factor` belong to whoever feeds a diffusion model.
+    Latents here are *unscaled*; whoever feeds a diffusion model calls `scale_latents`.
     """
 
     config: AutoencoderConfig

@@ -16,6 +16,8 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from adiff_jax.runtime.sharding import state_sharding
 from adiff_jax.train.task import Params, Task
 
+KERNEL = jax.tree_util.DictKey("kernel")
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -62,7 +64,7 @@ def make_schedule(config: ml_collections.ConfigDict, steps: int) -> optax.Schedu
 
 
 def make_optimizer(config: ml_collections.ConfigDict, steps: int) -> optax.GradientTransformation:
-    """AdamW after clipping by the global norm; weights decay in matrices and kernels, not in biases and scales.
+    """AdamW after clipping by the global norm; leaves named `kernel` decay, not biases, scales and embeddings.
 
     Args:
         config: with `b1`, `b2`, `weight_decay`, `clip_norm`, and what `make_schedule` reads.
@@ -75,7 +77,7 @@ def make_optimizer(config: ml_collections.ConfigDict, steps: int) -> optax.Gradi
             b1=config.b1,
             b2=config.b2,
             weight_decay=config.weight_decay,
-            mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
+            mask=functools.partial(jax.tree.map_with_path, lambda path, _: KERNEL in path),
         ),
     )
 

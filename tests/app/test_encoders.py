@@ -10,6 +10,7 @@ from adiff_jax.app.cli import main
 from adiff_jax.app.encoders import BATCH, load_encoders
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
 from adiff_jax.data.source import open_source
+from adiff_jax.models.autoencoder import scale_latents
 from adiff_jax.weights.bundle import Bundle, save_component
 
 
@@ -31,7 +32,7 @@ def test_they_give_what_the_pipeline_gives(bundle: Bundle, folder: Path) -> None
     pipeline = AnchoredDiffusionPipeline(bundle)
     frames = np.random.default_rng(0).integers(0, 256, (BATCH + 1, 32, 32, 3), dtype=np.uint8)
     mean = np.split(encoders.moments(frames), 2, axis=-1)[0]
-    np.testing.assert_allclose(mean * bundle.autoencoder.scaling_factor, pipeline.encode(frames), atol=1e-5)
+    np.testing.assert_allclose(scale_latents(bundle.autoencoder, mean), pipeline.encode(frames), atol=1e-5)
     np.testing.assert_allclose(encoders.clip_image(frames)[-1], pipeline.embed(frames[-1]), atol=1e-5)
 
 

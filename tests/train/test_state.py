@@ -1,5 +1,6 @@
 """Optimiser, schedules and the average of the weights."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,15 +30,24 @@ def test_unknown_schedule_is_refused() -> None:
         make_schedule(config, STEPS)
 
 
-def test_only_matrices_decay() -> None:
+def test_only_kernels_decay() -> None:
     config = toy_config().optimizer
     config.weight_decay = 0.5
     config.warmup_steps = 0
     optimizer = make_optimizer(config, STEPS)
-    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((2, 2))}  # stacked over two layers
     updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
     np.testing.assert_allclose(updates["kernel"], -0.1 * 0.5 * np.ones((2, 2)), rtol=1e-6)
-    np.testing.assert_array_equal(updates["bias"], np.zeros(2))
+    np.testing.assert_array_equal(updates["bias"], np.zeros((2, 2)))
+
+
+def test_logically_partitioned_kernels_decay() -> None:
+    config = toy_config().optimizer
+    config.weight_decay = 0.5
+    optimizer = make_optimizer(config, STEPS)
+    kernel = nn.LogicallyPartitioned(jnp.ones((2, 2)), ("embed", "mlp"))
+    updates, _ = optimizer.update({"kernel": kernel}, optimizer.init({"kernel": kernel}), {"kernel": kernel})
+    assert not np.array_equal(updates["kernel"].unbox(), kernel.unbox())
 
 
 def test_average_of_constant_weights_is_the_weights() -> None:

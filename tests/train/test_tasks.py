@@ -13,11 +13,11 @@ from tiny import tiny_bundle
 from adiff_jax.data.loader import make_loader
 from adiff_jax.data.source import open_source
 from adiff_jax.diffusion.process import DiffusionConfig
-from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL, posterior_mean
+from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL, posterior_sample, scale_latents
 from adiff_jax.models.clip import CLIP, CLIPConfig
 from adiff_jax.models.sdit import SDiTConfig
 from adiff_jax.train.tasks import make_task
-from adiff_jax.train.tasks.autoencoder import multiscale_gradient
+from adiff_jax.train.tasks.autoencoder import channel_scales, multiscale_gradient
 from adiff_jax.train.tasks.clip import cross_entropy, same_rows
 from adiff_jax.train.tasks.pictures import as_bytes, resize
 from adiff_jax.train.tasks.sdit import SDiTTask
@@ -66,7 +66,19 @@ class TestAutoencoder:
         task.export(tmp_path, params, [batch])
         config, loaded = load_component(tmp_path / "autoencoder", AutoencoderConfig)
         moments = AutoencoderKL(config).apply({"params": loaded}, batch["image"], method="encode")
-        np.testing.assert_allclose(config.scaling_factor * np.std(posterior_mean(moments)), 1, rtol=1e-4)
+        latents = scale_latents(config, posterior_sample(KEY, moments))
+        # Another draw of 2 x 4 x 4 x 4 posteriors, at first of variance near 1: 128 values, 5 / sqrt(2 x 128) = 0.3.
+        np.testing.assert_allclose(np.std(latents), 1, atol=0.3)
+
+    def test_channels_share_the_variance_by_what_they_do_to_the_picture(self) -> None:
+        deviations, gains = np.array([2.0, 1.0, 0.5]), np.array([8.0, 1.0, 0.0])
+        latents = 3 + deviations * np.random.default_rng(0).standard_normal((100_000, 3))
+        shift, scale = channel_scales(latents, gains)
+        scaled = (latents - shift) * scale
+        np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(np.mean(scaled**2), 1, rtol=1e-6)
+        # Products of deviation and gain are 16, 1 and 0, the last raised to 0.16; 1 % for the sample's deviations.
+        np.testing.assert_allclose(scaled.std(axis=0) / scaled.std(axis=0)[0], [1, 1 / 4, 1 / 10], rtol=0.01)
 
     def test_edges_of_a_ramp(self) -> None:
         ramp = jnp.broadcast_to(jnp.arange(8.0)[None, :, None, None], (1, 8, 8, 3))

@@ -1,6 +1,7 @@
 """The autoencoder's training: sharp faces first, a latent that diffusion can learn second."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,12 +15,19 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from adiff_jax.data.source import ClipSource
 from adiff_jax.data.transforms import Transforms, autoencoder_transforms
 from adiff_jax.diffusion.losses import RegionWeights, landmark_weights
-from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL, kl_divergence, posterior_mean
+from adiff_jax.models.autoencoder import (
+    AutoencoderConfig,
+    AutoencoderKL,
+    kl_divergence,
+    posterior_mean,
+    posterior_sample,
+)
 from adiff_jax.train.task import Batch, Params, Preview
 from adiff_jax.train.tasks.pictures import as_bytes
 from adiff_jax.weights.bundle import save_component
 
 WEIGHT_CELL = 4  # pixels a side of the squares that share a weight
+CHANGE = 0.1  # of a latent, for finite differences
 
 
 @flax.struct.dataclass
@@ -86,13 +94,47 @@ class AutoencoderTask:
         return Preview(as_bytes(jnp.stack([image, reconstruction])))
 
     def export(self, folder: Path, params: Params, batches: Iterable[Batch]) -> None:
-        """Writes `autoencoder/`, with the factor that brings its latents to unit variance, measured over `batches`."""
-        encode = jax.jit(
-            lambda params, image: posterior_mean(self.model.apply({"params": params}, image, method="encode"))
+        """Writes `autoencoder/`, with the scale of its latents measured over `batches`, see `channel_scales`."""
+        measure = jax.jit(self._latents_and_gains)
+        latents, gains = zip(*(jax.device_get(measure(params, batch["image"])) for batch in batches))
+        latents = np.concatenate(latents).reshape(-1, self.model.config.latent_channels)
+        shift, scale = channel_scales(latents, np.sqrt(np.mean(np.square(gains), axis=0)))
+        config = dataclasses.replace(
+            self.model.config, shift_factor=tuple(shift.tolist()), scaling_factor=tuple(scale.tolist())
         )
-        latents = np.concatenate([np.asarray(encode(params, batch["image"]), np.float64) for batch in batches])
-        config = dataclasses.replace(self.model.config, scaling_factor=float(1 / latents.std()))
         save_component(folder / "autoencoder", config, params)
+
+    def _latents_and_gains(
+        self, params: Params, image: Float[Array, "B H W C"]
+    ) -> tuple[Float[Array, "B h w c"], Float[Array, "c"]]:
+        """Sampled latents, and how far a small change in each of their channels moves a pixel (root mean square)."""
+        sample_key, change_key = jax.random.split(jax.random.key(0))
+        decode = functools.partial(self.model.apply, {"params": params}, method="decode")
+        latents = posterior_sample(sample_key, self.model.apply({"params": params}, image, method="encode"))
+        step = CHANGE * jax.random.rademacher(change_key, latents.shape[:-1], latents.dtype)[..., None]
+        image = decode(latents)
+
+        def gain(channel: Float[Array, "c"]) -> Float[Array, ""]:
+            return jnp.sqrt(jnp.mean(jnp.square(decode(latents + step * channel) - image))) / CHANGE
+
+        return latents, jax.lax.map(gain, jnp.eye(latents.shape[-1]))
+
+
+def channel_scales(
+    latents: Float[np.ndarray, "N c"], gains: Float[np.ndarray, "c"]
+) -> tuple[Float[np.ndarray, "c"], Float[np.ndarray, "c"]]:
+    """Shift and factor a channel that bring latents to mean 0 and variance 1 over all channels.
+
+    Variances are shared out in proportion to what a channel's deviation does to the picture. Were they equal, noise
+    would hide coarse and fine channels alike, and their errors would weigh alike; were they those of the pixels, fine
+    channels would hardly count. So this lies half-way, and diffusion settles what is coarse before what is fine. A
+    channel that the decoder ignores is kept at a tenth of the largest.
+    """
+    deviations = latents.std(axis=0, dtype=np.float64)
+    weights = deviations * gains
+    wanted = np.sqrt(np.maximum(weights, 0.01 * weights.max()))
+    wanted /= np.sqrt(np.mean(np.square(wanted)))
+    return latents.mean(axis=0), wanted / deviations
 
 
 def as_cells(picture: Float[Array, "B H W C"], height: int, width: int) -> Float[Array, "B h w y x C"]:

@@ -19,7 +19,13 @@ from adiff_jax.data.source import ClipSource
 from adiff_jax.data.transforms import Transforms, sdit_transforms
 from adiff_jax.diffusion.losses import RegionWeights, landmark_weights, min_snr_weight, weighted_mse
 from adiff_jax.diffusion.process import DiffusionConfig, Process
-from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL, posterior_sample
+from adiff_jax.models.autoencoder import (
+    AutoencoderConfig,
+    AutoencoderKL,
+    posterior_sample,
+    scale_latents,
+    unscale_latents,
+)
 from adiff_jax.models.clip import CLIP, CLIPConfig
 from adiff_jax.models.sdit import SDiT, SDiTConfig
 from adiff_jax.sampling.anchored import anchored
@@ -148,8 +154,7 @@ class SDiTTask:
             return sample(video, self.process, jax.random.fold_in(key, index), x0.shape[1:], steps=self.preview_steps)
 
         latents = jnp.concatenate([x0[:PREVIEWS], jax.lax.map(generate, jnp.arange(PREVIEWS))])
-        config = self.autoencoder.config
-        latents = latents / config.scaling_factor + config.shift_factor
+        latents = unscale_latents(self.autoencoder.config, latents)
 
         def decode(latents):
             return self.autoencoder.apply({"params": self.autoencoder_params}, latents, method="decode")
@@ -172,8 +177,7 @@ class SDiTTask:
             images = resize(batch["clip_image"], self.clip.config.image_size)
             clip = self.clip.apply({"params": self.clip_params}, images, method="encode_image")
             clip = clip / jnp.linalg.norm(clip, axis=-1, keepdims=True)
-        config = self.autoencoder.config
-        x0 = (posterior_sample(key, moments) - config.shift_factor) * config.scaling_factor
+        x0 = scale_latents(self.autoencoder.config, posterior_sample(key, moments))
         return x0, Conditioning.create(clip, batch["landmarks"])
 
 

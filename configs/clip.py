@@ -47,7 +47,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     variant, tiny = parse_arg(arg, VARIANTS)
     config = base_config("clip", VARIANTS[variant])
     config.batch_size = 64
-    config.steps = 3_000
+    config.steps = 1_500
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 100
@@ -56,7 +56,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.ema_decay = 0.99
 
     config.tokenizer = ""  # folder of a CLIP tokenizer; empty: learn one
-    config.tokenizer_clips = 2_000  # whose captions it is learned from
+    config.tokenizer_clips = 3_000  # whose captions it is learned from
 
     if variant != "small":
         config.batch_size = 1024

@@ -39,7 +39,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config = base_config("sdit", VARIANTS[variant])
     config.batch_size = 16
     config.steps = 6_000
-    config.optimizer.learning_rate = 5e-4
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_steps = 200
     config.optimizer.schedule = "cosine"
     config.autoencoder = "runs/autoencoder/export/autoencoder"  # exported component
     config.clip = "runs/clip/export/clip"  # exported component, for records that are not encoded
@@ -55,7 +56,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.loss.drop_landmarks = 0.1
 
     config.preview = ml_collections.ConfigDict()
-    config.preview.preview_frames = 25
+    config.preview.preview_frames = 16
     config.preview.preview_steps = 25
 
     if variant != "small128":
@@ -64,6 +65,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         config.ema_decay = 0.9999
         config.data.size = 256
         config.optimizer.learning_rate = 1e-4
+        config.optimizer.warmup_steps = 500
         config.optimizer.schedule = "constant"
         config.diffusion = ml_collections.ConfigDict(dataclasses.asdict(DiffusionConfig()))
         config.model.dtype = "bfloat16"

@@ -87,14 +87,16 @@ class Reenact(Sampling):
     def run(self) -> None:
         """Samples and exports."""
         from adiff_jax.app.export import export, output_files
+        from adiff_jax.app.progress import progress_bar
 
         output_files(self.out)
         pipeline = self.open_pipeline()
-        reenactment = pipeline.reenact(self.source, self.driving, **self.options())
-        print(
-            f"{len(reenactment)} frames at {pipeline.size} x {pipeline.size}, {self.steps} steps ...", file=sys.stderr
-        )
-        for path in export(reenactment, self.out):
+        with progress_bar("sampling", "steps") as sampled, progress_bar("writing", "frames") as written:
+            reenactment = pipeline.reenact(self.source, self.driving, **self.options(), progress=sampled)
+            size = f"{pipeline.size} x {pipeline.size}"
+            print(f"{len(reenactment)} frames at {size}, {self.steps} steps ...", file=sys.stderr)
+            files = export(reenactment, self.out, progress=written)
+        for path in files:
             print(path)
 
 
@@ -144,9 +146,8 @@ class Prepare(Command):
 
     def run(self) -> None:
         """Prepares and prints what became of the inputs."""
-        from tqdm import tqdm
-
         from adiff_jax.app.encoders import load_encoders
+        from adiff_jax.app.progress import progress_bar
         from adiff_jax.data.source import MANIFEST
         from adiff_jax.media.landmarks import LandmarkDetector
         from adiff_jax.prep.engine import PrepareOptions, encode_records, prepare
@@ -162,12 +163,7 @@ class Prepare(Command):
             synthetic = self.folder.startswith("synthetic:")
             detector = None if synthetic else LandmarkDetector(self.landmark_model)
             make = functools.partial(prepare, self.folder, self.out, options, encoders=encoders, detector=detector)
-        with tqdm(unit=" inputs", smoothing=0.05) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with progress_bar("preparing", "inputs") as progress:
             report = make(workers=self.workers, progress=progress)
         rejected = ", ".join(f"{count} {reason}" for reason, count in sorted(report.reasons.items()))
         print(f"{report.clips} clips in {self.out}; rejected: {rejected or 'none'}")
@@ -252,6 +248,91 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportCommand(Command):
+    """What every import has.
+
+    Attributes:
+        source: the published model: a folder or file, or a repository of the Hugging Face hub (OWNER/NAME).
+        out: folder to write the component into, which `adiff bundle` takes.
+    """
+
+    source: Annotated[str, Positional]
+    out: Annotated[Path, Positional]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportAutoencoder(ImportCommand):
+    """Takes over Stable Diffusion's autoencoder: diffusers' AutoencoderKL.
+
+    adiff import autoencoder stabilityai/sd-vae-ft-mse imported
+    """
+
+    def run(self) -> None:
+        """Converts, and prints the folder."""
+        from adiff_jax.weights.import_autoencoder import import_autoencoder
+
+        print(import_autoencoder(self.source, self.out))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportCLIP(ImportCommand):
+    """Takes over OpenAI's CLIP with its tokenizer: transformers' CLIPModel.
+
+    adiff import clip openai/clip-vit-large-patch14 imported
+    """
+
+    def run(self) -> None:
+        """Converts, and prints the folder."""
+        from adiff_jax.weights.import_clip import import_clip
+
+        print(import_clip(self.source, self.out))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportDiT(ImportCommand):
+    """Makes a DiT the beginning of an sDiT: a .pt file of facebookresearch/DiT, or diffusers' DiTTransformer2DModel.
+
+        adiff import dit DiT-XL-2-256x256.pt imported
+        adiff train --config configs/sdit.py:xl --config.init_from=imported/sdit --data data/latents --workdir runs/sdit
+
+    Pickled files (.pt, .bin) need PyTorch (the extra `import`), and are read without executing anything in them.
+
+    Attributes:
+        num_frames: frames of a sequence.
+        clip_dim: width of the CLIP embedding.
+    """
+
+    num_frames: int = 4
+    clip_dim: int = 768
+
+    def run(self) -> None:
+        """Converts, and prints the folder."""
+        from adiff_jax.weights.import_dit import import_dit
+
+        print(import_dit(self.source, self.out, num_frames=self.num_frames, clip_dim=self.clip_dim))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Import:
+    """Takes over published weights."""
+
+    what: (
+        Annotated[ImportAutoencoder, tyro.conf.subcommand("autoencoder")]
+        | Annotated[ImportCLIP, tyro.conf.subcommand("clip")]
+        | Annotated[ImportDiT, tyro.conf.subcommand("dit")]
+    )
+
+    @property
+    def debug(self) -> bool:
+        """That of the chosen import."""
+        return self.what.debug
+
+    def run(self) -> None:
+        """Runs the chosen import."""
+        self.what.run()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MakeBundle(Command):
     """Puts trained models together to a bundle, which --bundle of other commands takes.
 
@@ -309,6 +390,7 @@ AnyCommand = (
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Import, tyro.conf.subcommand("import")]
     | Annotated[MakeBundle, tyro.conf.subcommand("bundle")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )

@@ -29,6 +29,7 @@ from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL
 from adiff_jax.models.clip import CLIP, CLIPConfig
 from adiff_jax.models.sdit import SDiT, SDiTConfig
 from adiff_jax.types import NUM_LANDMARKS, Conditioning
+from adiff_jax.weights.hub import download, is_repo_id
 from adiff_jax.weights.tensors import Params, WeightsError, load_tensors, save_tensors
 
 DEFAULT_BUNDLE = "synthetic-128"
@@ -70,7 +71,7 @@ class Bundle:
 
     @classmethod
     def load(cls, path: str | os.PathLike = DEFAULT_BUNDLE) -> "Bundle":
-        """Loads a directory, or, where there is none of that name, a bundle that is shipped in the package.
+        """Loads a directory; or, where there is none of that name, a bundle of the package or of the hub.
 
         Raises:
             WeightsError: there is no such bundle, a part is missing, or a tensor does not fit its config.
@@ -137,15 +138,13 @@ class Bundle:
         Raises:
             WeightsError: `path` exists; or see `save_tensors`.
         """
-        path = Path(path)
-        if path.exists():
-            raise WeightsError(f"{path} exists; remove it or choose another name")
+        path = refuse_existing(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
         try:
             for name in ("sdit", "autoencoder", "clip"):
                 save_component(draft / name, getattr(self, name), getattr(self, f"{name}_params"), dtype)
-            _write_config(draft / "scheduler", self.scheduler)
+            write_config(draft / "scheduler", self.scheduler)
             shutil.copytree(self.tokenizer, draft / "tokenizer")
             (draft / "README.md").write_text(self.card, encoding="utf-8")
             _write_json(draft / "model_index.json", {"format": FORMAT, "name": self.name})
@@ -156,13 +155,17 @@ class Bundle:
 
 
 def find_bundle(path: str | os.PathLike) -> Path:
-    """The directory of a bundle, given it or the name of a shipped one.
+    """The directory of a bundle, given it, the name of a shipped one, or a repository of the hub, which is downloaded.
 
     Raises:
-        WeightsError: there is neither.
+        WeightsError: there is none of them.
     """
     shipped = Path(str(resources.files("adiff_jax"))) / "bundles"
     for folder in (Path(path), shipped / path):
+        if (folder / "model_index.json").is_file():
+            return folder
+    if is_repo_id(path) and not Path(path).exists():
+        folder = download(os.fspath(path))
         if (folder / "model_index.json").is_file():
             return folder
     names = sorted(index.parent.name for index in shipped.glob("*/model_index.json"))
@@ -174,7 +177,7 @@ def save_component(folder: str | os.PathLike, config: Any, params: Params, dtype
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / "model.safetensors", params, dtype)
-    _write_config(folder, config)
+    write_config(folder, config)
 
 
 def load_component(folder: str | os.PathLike, config_class: type[Config]) -> tuple[Config, dict[str, Any]]:
@@ -198,6 +201,25 @@ def read_config(folder: str | os.PathLike, config_class: type[Config]) -> Config
     if unknown := sorted(options.keys() - {field.name for field in dataclasses.fields(config_class)}):
         raise WeightsError(f"{path}: {config_class.__name__} has no option {', '.join(unknown)}")
     return config_class(**{name: _tuples(value) for name, value in options.items()})
+
+
+def write_config(folder: str | os.PathLike, config: Any) -> None:
+    """Writes a config dataclass as `config.json` into `folder`, which is made if it is not there."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "config.json", dataclasses.asdict(config))
+
+
+def refuse_existing(folder: str | os.PathLike) -> Path:
+    """The path of `folder`, which must not be there.
+
+    Raises:
+        WeightsError: it is.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise WeightsError(f"{folder} exists; remove it or choose another name")
+    return folder
 
 
 def abstract_params(config: Any) -> dict[str, Any]:
@@ -237,11 +259,6 @@ def _read_json(path: Path) -> dict[str, Any]:
         return json.loads(_read_text(path))
     except json.JSONDecodeError as error:
         raise WeightsError(f"{path} is not JSON: {error}") from error
-
-
-def _write_config(folder: Path, config: Any) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "config.json", dataclasses.asdict(config))
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
-    for command in ("reenact", "demo", "prepare", "train", "evaluate", "bundle", "info"):
+    for command in ("reenact", "demo", "prepare", "train", "evaluate", "import", "bundle", "info"):
         assert command in result.stdout
 
 

@@ -75,6 +75,16 @@ def test_an_absent_bundle_is_named() -> None:
         find_bundle("nowhere")
 
 
+def test_a_bundle_of_the_hub(tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle.save(tmp_path / "cache")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repo_id, **options: str(tmp_path / "cache"))
+    assert find_bundle("owner/name") == tmp_path / "cache"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner/name").mkdir(parents=True)
+    with pytest.raises(WeightsError, match="no bundle at owner/name"):  # a folder of that name is what is meant
+        find_bundle("owner/name")
+
+
 @pytest.mark.parametrize(
     "part", ["model_index.json", "sdit/config.json", "clip/model.safetensors", "scheduler/config.json", "README.md"]
 )

@@ -217,20 +217,29 @@ def test_every_parameter_has_logical_axes():
     assert abstract["blocks"]["mlp"]["fc1"]["kernel"].names == ("layers", "embed", "mlp")
 
 
-def test_published_size():
-    """DiT-XL/2 has 675,129,632 parameters."""
-    config = SDiTConfig.size("XL/2")
+@pytest.mark.parametrize(("name", "millions"), [("S/2", 33), ("B/2", 130), ("L/2", 458), ("XL/2", 675)])
+def test_published_sizes(name, millions):
+    """The counts of the DiT paper, table 4; to the digit for XL/2, of whose published file it is known."""
+    config = SDiTConfig.size(name)
     cond = Conditioning.create(jnp.zeros((1, 768)), jnp.zeros((1, 4, NUM_LANDMARKS, 2)))
     args = jnp.zeros((1, 4, 32, 32, 4)), jnp.zeros(1), cond
     params = jax.eval_shape(SDiT(config).init, jax.random.key(0), *args)["params"]
     count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))  # noqa: E731
-    condition = params["condition"]
-    shared = [params["x_embedder"], params["blocks"], params["final_layer"], condition["t_embedder"]]
+    shared = [params["x_embedder"], params["blocks"], params["final_layer"], params["condition"]["t_embedder"]]
+
     width = config.width
-    classes, positions, variances = 1001 * width, 256 * width, (width + 1) * 16
-    assert count(shared) == 675_129_632 - classes - positions - variances
-    own = [params["landmark_map"], *(condition[name] for name in condition if name != "t_embedder")]
-    assert count(params) == count(shared) + count(own)
+    classes, positions, variances = (1000 + 1) * width, 16 * 16 * width, (width + 1) * 2 * 2 * 4
+    dit = count(shared) + classes + positions + variances
+    assert round(dit / 1e6) == millions
+    assert name != "XL/2" or dit == 675_129_632
+
+    def mlp(inputs):
+        return (inputs + 1) * width + (width + 1) * width
+
+    clip = mlp(768) + width  # and its null embedding
+    landmarks = mlp(NUM_LANDMARKS * 2) + width
+    landmark_map = (NUM_LANDMARKS * 3 + 1) * width
+    assert count(params) == count(shared) + clip + landmarks + landmark_map
 
 
 def test_sizes_by_name():

@@ -45,6 +45,8 @@ class Solver:
 class DDIM(Solver):
     """DDIM (Song et al. 2021, eq. 12 and 16, in signal-to-noise ratios, where nothing cancels in float32).
 
+    Epsilon is what z_t and x_0 imply, also where x_0 was clipped: so eta = 1 remains DDPM.
+
     Attributes:
         eta: 0 is deterministic, 1 has the variance of DDPM.
     """
@@ -65,7 +67,7 @@ class DDIM(Solver):
         (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
         epsilon = (z_t - alpha_t * x0) / sigma_t
         snr_ratio = jnp.square(alpha_t / sigma_t * sigma_s / alpha_s)
-        z_s = alpha_s * x0 + sigma_s * jnp.sqrt(1 - self.eta**2 * (1 - snr_ratio)) * epsilon
+        z_s = alpha_s * x0 + sigma_s * jnp.sqrt((1 - self.eta**2) + self.eta**2 * snr_ratio) * epsilon
         if self.stochastic:
             z_s += self.eta * sigma_s * jnp.sqrt(1 - snr_ratio) * noise
         return z_s, memory
@@ -87,8 +89,8 @@ class DDPM(Solver):
 class DPMSolverPlusPlus2M(Solver):
     """DPM-Solver++(2M) (Lu et al. 2022, alg. 2): second order, deterministic, for few steps.
 
-    The first step and the last, where the log signal-to-noise ratio is not finite, are of first order, which is DDIM
-    at eta = 0.
+    Of first order, which is DDIM at eta = 0, are the first step and those that reach to a log signal-to-noise ratio
+    which is not finite: the last, and the second of a zero-terminal-SNR schedule.
     """
 
     stochastic = False

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from adiff_jax.app.pipeline import Reenactment
+from adiff_jax.app.progress import Progress
 from adiff_jax.app.provenance import Claim, stamp
 from adiff_jax.app.sheets import contact_sheet, draw_landmarks, pick_frames, side_by_side
 from adiff_jax.media.errors import MediaError
@@ -44,11 +45,16 @@ def output_files(out: str | os.PathLike) -> Exported:
     return Exported(out, out.with_suffix(".side_by_side.mp4"), out.with_suffix(".contact_sheet.png"))
 
 
-def export(reenactment: Reenactment, out: str | os.PathLike) -> Exported:
+def export(reenactment: Reenactment, out: str | os.PathLike, progress: Progress | None = None) -> Exported:
     """Writes the video, and next to it one with source, driver, landmarks and result side by side, and a contact sheet.
 
     Frames are written as they are decoded. The files appear together when all are complete; after an error there are
     none.
+
+    Args:
+        reenactment: what to write.
+        out: the video, `*.mp4`.
+        progress: called with the numbers of finished and of all frames after each.
 
     Raises:
         MediaError: see `output_files`.
@@ -58,14 +64,16 @@ def export(reenactment: Reenactment, out: str | os.PathLike) -> Exported:
         "reenacted", reenactment.bundle, {"source": reenactment.source.name, "driver": reenactment.driving.name}
     )
     with _drafts(files) as drafts:
-        rows = _write_videos(reenactment, drafts, claim)
+        rows = _write_videos(reenactment, drafts, claim, progress)
         comment = PngImagePlugin.PngInfo()
         comment.add_text("Comment", claim.sentence())
         Image.fromarray(contact_sheet(rows)).save(drafts.contact_sheet, pnginfo=comment)
     return files
 
 
-def _write_videos(reenactment: Reenactment, drafts: Exported, claim: Claim) -> tuple[list[np.ndarray], ...]:
+def _write_videos(
+    reenactment: Reenactment, drafts: Exported, claim: Claim, progress: Progress | None
+) -> tuple[list[np.ndarray], ...]:
     """Writes both videos in one pass; returns the rows of the contact sheet."""
     source, driving = reenactment.source.picture, reenactment.driving
     size = source.shape[0]
@@ -84,6 +92,8 @@ def _write_videos(reenactment: Reenactment, drafts: Exported, claim: Claim) -> t
             if index in chosen:
                 for row, picture in zip(rows, (driver, drawing, frame)):
                     row.append(picture)
+            if progress is not None:
+                progress(index + 1, len(reenactment))
     return rows
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Key, UInt8
+from jaxtyping import Array, Float, Float32, Int, Key, UInt8
 
 from adiff_jax.app.inputs import Driving, Source, load_driving, load_source
+from adiff_jax.app.progress import Progress, listening, tell
 from adiff_jax.data.transforms import to_float, to_uint8
 from adiff_jax.diffusion.guidance import guided
 from adiff_jax.diffusion.process import Process
@@ -122,6 +123,7 @@ class AnchoredDiffusionPipeline:
         seed: int = 0,
         face: int | None = None,
         max_frames: int | None = None,
+        progress: Progress | None = None,
     ) -> Reenactment:
         """Makes the person of `source` move as the face in `driving` does.
 
@@ -140,6 +142,7 @@ class AnchoredDiffusionPipeline:
             seed: of the noise.
             face: which face, from 1, left to right; the largest by default.
             max_frames: how many frames of the driver are used; all by default.
+            progress: called with the numbers of finished and of all denoising steps before the first and after each.
 
         Raises:
             MediaError: an input cannot be read or shows no face.
@@ -165,6 +168,8 @@ class AnchoredDiffusionPipeline:
             share=anchor,
             weights=(guidance_clip, guidance_landmarks),
         )
+        if progress is not None:
+            sample_latents = functools.partial(_reporting, sample_latents, num_inference_steps, progress)
         return Reenactment(person, motion, landmarks, self.bundle.name, sample_latents, self.decode)
 
     def embed(self, picture: UInt8[np.ndarray, "R R 3"]) -> Float[Array, "E"]:
@@ -187,6 +192,15 @@ class AnchoredDiffusionPipeline:
             yield from to_uint8(np.asarray(_decode(bundle.autoencoder, bundle.autoencoder_params, batch))[:count])
 
 
+def _reporting(
+    sample_latents: Callable[..., Float[Array, "F h w c"]], steps: int, progress: Progress
+) -> Float[Array, "F h w c"]:
+    """Samples, and reports each step."""
+    progress(0, steps)
+    with listening(lambda step: progress(step + 1, steps)) as listener:
+        return sample_latents(listener=listener)
+
+
 @functools.partial(jax.jit, static_argnames=("config", "steps", "solver", "share", "weights"))
 def _sample(
     config: SDiTConfig,
@@ -201,11 +215,14 @@ def _sample(
     solver: DDIM,
     share: Share,
     weights: tuple[float, float],
+    listener: Int[Array, ""] | None = None,
 ) -> Float[Array, "F h w c"]:
     denoiser = guided(lambda z_t, t, cond: SDiT(config).apply({"params": params}, z_t, t, cond), *weights)
     cond = Conditioning.create(embedding[None], landmarks[None])
     shape = (len(landmarks), config.input_size, config.input_size, config.in_channels)
-    return sample(anchored(denoiser, cond, plan, share, GROUP_BATCH), process, key, shape, steps=steps, solver=solver)
+    video_denoiser = anchored(denoiser, cond, plan, share, GROUP_BATCH)
+    on_step_end = None if listener is None else functools.partial(tell, listener)
+    return sample(video_denoiser, process, key, shape, steps=steps, solver=solver, on_step_end=on_step_end)
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -7,6 +7,7 @@ How a video is denoised by a model that fits S frames is a `VideoDenoiser`'s aff
 method), `baselines.multidiffusion`, `baselines.independent`. They differ in nothing else.
 """
 
+from collections.abc import Callable
 from typing import Literal, Protocol, runtime_checkable
 
 import jax
@@ -43,6 +44,7 @@ def sample(
     solver: Solver = ANCESTRAL,
     spacing: Spacing = "trailing",
     clip_x0: float | None = None,
+    on_step_end: Callable[[Int[Array, ""], Float[Array, "F h w c"]], None] | None = None,
 ) -> Float[Array, "F h w c"]:
     """Draws a video's latents. Pure, and to be compiled by the caller.
 
@@ -58,6 +60,8 @@ def sample(
         solver: how to take them. Stochastic solvers, as the default, keep groups alike far better than deterministic.
         spacing: which training steps they are, see `timesteps`.
         clip_x0: clip every estimate of x_0 to [-clip_x0, clip_x0]; latents are not bounded, so off by default.
+        on_step_end: called while the loop is traced, with the number of a step (0, 1, ..) and the latents after it. It
+            may take them to the host by `jax.debug.callback`.
     """
     times = jnp.asarray(timesteps(process.schedule.num_steps, steps, spacing))
     frames = jnp.arange(shape[0])
@@ -70,7 +74,10 @@ def sample(
         if clip_x0 is not None:
             x0 = jnp.clip(x0, -clip_x0, clip_x0)
         noise = frame_noise(jax.random.fold_in(steps_key, step), frames, shape[1:]) if solver.stochastic else None
-        return solver(process.schedule, z_t, x0, t, s, noise, memory), None
+        z_s, memory = solver(process.schedule, z_t, x0, t, s, noise, memory)
+        if on_step_end is not None:
+            on_step_end(step, z_s)
+        return (z_s, memory), None
 
     z_T = frame_noise(start_key, frames, shape[1:])
     (z_0, _), _ = jax.lax.scan(body, (z_T, solver.init(z_T)), (jnp.arange(steps), times[:-1], times[1:]))
@@ -81,7 +88,7 @@ def timesteps(num_train_steps: int, steps: int, spacing: Spacing) -> Int[np.ndar
     """The training steps to visit, falling, and -1 for clean data at the end (Lin et al. 2024, table 2).
 
     `trailing` and `linspace` start at the last training step, as zero terminal SNR requires; `leading` and `linspace`
-    end at step 0.
+    end at step 0. The times are the same for every solver, and a step goes from one to the next in the list.
 
         1000, 5, trailing: 999 799 599 399 199 -1
         1000, 5, leading:  800 600 400 200   0 -1

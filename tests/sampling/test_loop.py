@@ -142,6 +142,23 @@ def test_steps_are_numbered_and_times_fall(process):
     assert seen == [(0, 999.0), (1, 749.0), (2, 499.0), (3, 249.0)]
 
 
+def test_the_end_of_each_step_is_shown_and_changes_nothing(process):
+    seen = []
+
+    def show(step, z_s):
+        jax.debug.callback(lambda step, z_s: seen.append((int(step), np.array(z_s))), step, z_s, ordered=True)
+
+    def run(on_step_end):
+        options = {"steps": 4, "on_step_end": on_step_end}
+        return sample(lambda z_t, t, step: 0.1 * z_t, process, jax.random.key(9), (2, 2, 2, 1), **options)
+
+    shown, silent = run(show), run(None)
+    jax.effects_barrier()
+    assert [step for step, _ in seen] == [0, 1, 2, 3]
+    np.testing.assert_array_equal(seen[-1][1], shown)
+    np.testing.assert_array_equal(shown, silent)
+
+
 @pytest.mark.parametrize(
     ("spacing", "expected"),
     [

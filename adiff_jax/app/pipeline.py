@@ -8,7 +8,9 @@ driver ──► landmarks ──► retarget ──► anchored sampling ──
 import dataclasses
 import functools
 import os
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -38,6 +40,7 @@ from adiff_jax.sampling.loop import sample
 from adiff_jax.sampling.steps import DDIM
 from adiff_jax.types import Conditioning
 from adiff_jax.weights.bundle import DEFAULT_BUNDLE, Bundle
+from adiff_jax.weights.hub import upload, with_metadata
 from adiff_jax.weights.tensors import Params
 
 DECODE_BATCH = 8
@@ -96,8 +99,34 @@ class AnchoredDiffusionPipeline:
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike = DEFAULT_BUNDLE, **options: Any) -> "AnchoredDiffusionPipeline":
-        """Loads a bundle's directory, or a shipped bundle by its name; see `Bundle.load` for the errors."""
+        """Loads a bundle: its directory, the name of a shipped one, or a repository of the Hugging Face hub.
+
+        See `Bundle.load` for the errors.
+        """
         return cls(Bundle.load(path), **options)
+
+    def save_pretrained(self, path: str | os.PathLike, dtype: str = "float32") -> None:
+        """Writes the bundle to a directory, which `from_pretrained` reads; see `Bundle.save`."""
+        self.bundle.save(path, dtype)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, dtype: str = "float32") -> str:
+        """Uploads the bundle with its card to a repository of the Hugging Face hub, from which `from_pretrained` loads.
+
+        Args:
+            repo_id: OWNER/NAME; made if it is not there.
+            private: make a new repository private.
+            dtype: what weights are stored as: `"float32"` or `"float16"`.
+
+        Returns:
+            The repository's address.
+
+        Raises:
+            WeightsError: the hub refuses, or cannot be reached.
+        """
+        labelled = dataclasses.replace(self.bundle, card=with_metadata(self.bundle.card))
+        with tempfile.TemporaryDirectory() as folder:
+            labelled.save(Path(folder) / "bundle", dtype)
+            return upload(Path(folder) / "bundle", repo_id, private=private)
 
     @property
     def size(self) -> int:

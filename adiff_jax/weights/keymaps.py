@@ -125,13 +125,13 @@ def convert(tensors: Tensors, wanted: Params, rules: Rules, where: str, *, patch
         shape = leaf.shape[1:] if stacked else leaf.shape
         shapes = _published_shapes(path, shape, _output_axes(path, leaves, stacked), patch_size)
         layers = np.empty((len(names[path]), *shape), np.float32)
-        for layer, name in zip(layers, names[path], strict=True):
+        for layer, name in enumerate(names[path]):
             value = tensors[name]
             if value.shape not in shapes:
                 raise WeightsError(f"{where}: tensor {name} has shape {value.shape}, the model needs {shapes[0]}")
             if path.endswith("/kernel"):
                 value = np.moveaxis(value, (0, 1), (-1, -2))
-            layer[...] = value.reshape(shape)
+            layers[layer] = value.reshape(shape)
         filled[path] = layers if stacked else layers[0]
     return unflatten_dict(filled, sep="/")
 

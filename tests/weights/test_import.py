@@ -204,7 +204,12 @@ def test_safetensors_need_no_torch(tmp_path: Path, params: dict) -> None:
     publish(tmp_path / "vae", published_tensors(params))
     for name in ("torch", "diffusers"):
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not here')")
-    command = ["-m", "adiff_jax.app.cli", "import", "autoencoder", str(tmp_path), str(tmp_path / "out")]
+    program = (
+        "import sys, adiff_jax.weights.import_clip, adiff_jax.weights.import_dit\n"
+        "from adiff_jax.app.cli import main\n"
+        "sys.exit(main(['import', 'autoencoder', *sys.argv[1:]]))"
+    )
+    command = ["-c", program, str(tmp_path), str(tmp_path / "out")]
     python_path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     subprocess.run([sys.executable, *command], check=True, env=os.environ | {"PYTHONPATH": python_path})
     assert_imported(tmp_path / "out/autoencoder", params)

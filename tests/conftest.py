@@ -1,5 +1,6 @@
 """Fixtures shared by all tests, and settings under which they compile quickly."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -8,12 +9,25 @@ from pathlib import Path
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import flax.struct
 import pytest
 from jaxtyping import install_import_hook
 
+
+def unchecked_constructor(dataclass, clz=None, **options):
+    """`flax.struct.dataclass` whose fields may be anything: JAX rebuilds trees of shapes, shardings and sentinels."""
+    if clz is None:
+        return functools.partial(unchecked_constructor, dataclass, **options)
+    tree = dataclass(clz, **options)
+    tree.__no_type_check__ = True  # of the class alone; its methods are checked
+    return tree
+
+
+flax.struct.dataclass = functools.partial(unchecked_constructor, flax.struct.dataclass)
+
 # Shapes and types of annotated calls are checked where arrays have one kind: not in the renderer, whose inner functions
 # numba compiles, nor where arrays of NumPy and of JAX are equally welcome.
-CHECKED = ["media", "sampling", "weights", "prep", "evals", "app"]
+CHECKED = ["media", "diffusion", "sampling", "weights", "prep", "evals", "app"]
 CHECKED += [f"data.{module}" for module in ("captions", "loader", "schema", "sequences", "source", "transforms")]
 install_import_hook([f"adiff_jax.{package}" for package in CHECKED], "typecheck.check")
 

@@ -176,10 +176,9 @@ def test_same_corruption_and_velocity(prediction):
     t = np.array([0, 10, 300, 700, 999])
     arguments = torch.from_numpy(x0), torch.from_numpy(noise), torch.from_numpy(t)
     # Their sigma_0 is off by 2e-4 of itself, 2e-6 of 1, since 1 - alpha_t^2 is taken in float32.
-    np.testing.assert_allclose(process.corrupt(x0, noise, jnp.asarray(t)), scheduler.add_noise(*arguments), atol=2e-5)
-    np.testing.assert_allclose(
-        process.velocity(x0, noise, jnp.asarray(t)), scheduler.get_velocity(*arguments), atol=2e-5
-    )
+    x0, noise, t = jnp.asarray(x0), jnp.asarray(noise), jnp.asarray(t)
+    np.testing.assert_allclose(process.corrupt(x0, noise, t), scheduler.add_noise(*arguments), atol=2e-5)
+    np.testing.assert_allclose(process.velocity(x0, noise, t), scheduler.get_velocity(*arguments), atol=2e-5)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -262,11 +261,11 @@ def test_a_ddim_step_goes_to_the_next_time_in_the_list():
     process = Process.create(DiffusionConfig(prediction="x0"))
     scheduler = make_scheduler(DDIM(0.0), DiffusionConfig(prediction="x0"), timestep_spacing="linspace")
     scheduler.set_timesteps(5)
-    x0, noise = np.random.default_rng(3).standard_normal((2, *SHAPE), np.float32)
+    x0, noise = jnp.asarray(np.random.default_rng(3).standard_normal((2, *SHAPE), np.float32))
     t, s = jnp.asarray(times[2]), jnp.asarray(times[3])
     z_t = process.corrupt(x0, noise, t)
     ours, _ = DDIM(0.0)(process.schedule, z_t, x0, t, s, None, None)
-    theirs = scheduler.step(torch.from_numpy(x0), 500, torch.from_numpy(np.array(z_t))).prev_sample
+    theirs = scheduler.step(torch.from_numpy(np.array(x0)), 500, torch.from_numpy(np.array(z_t))).prev_sample
     np.testing.assert_allclose(ours, process.corrupt(x0, noise, s), atol=1e-5)
     np.testing.assert_allclose(theirs, process.corrupt(x0, noise, jnp.asarray(300)), atol=1e-5)
 

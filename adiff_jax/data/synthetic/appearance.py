@@ -14,6 +14,8 @@ from jaxtyping import Float, Float32
 from adiff_jax.data.synthetic import mesh
 from adiff_jax.data.synthetic.people import Person, linear_rgb
 
+Colour = Sequence[float] | Float[np.ndarray, "3"]
+
 SIZE = 512
 SUBPIXEL = 4  # fractional bits of OpenCV's coordinates
 NOSTRILS = ((79, 239, 238, 20, 60, 75, 59, 166), (309, 459, 458, 250, 290, 305, 289, 392))
@@ -120,16 +122,16 @@ def _noise(rng: np.random.Generator, blur: float, aspect: float = 1.0) -> Float3
 class _Canvas:
     """The picture while it is painted."""
 
-    def __init__(self, colour: Sequence[float], gloss: float):
+    def __init__(self, colour: Colour, gloss: float):
         self.rgb = np.empty((SIZE, SIZE, 3), np.float32)
         self.rgb[:] = colour
         self.gloss = np.full((SIZE, SIZE), gloss, np.float32)
 
-    def blend(self, mask: _Mask, colour: Sequence[float], strength: float = 1.0) -> None:
+    def blend(self, mask: _Mask, colour: Colour, strength: float = 1.0) -> None:
         view, alpha = self.rgb[mask.window], (mask.values * strength)[..., None]
         view += alpha * (np.asarray(colour, np.float32) - view)
 
-    def multiply(self, mask: _Mask, factor: Sequence[float] | float, strength: float = 1.0) -> None:
+    def multiply(self, mask: _Mask, factor: Colour | float, strength: float = 1.0) -> None:
         view = self.rgb[mask.window]
         view *= 1 + (mask.values * strength)[..., None] * (np.asarray(factor, np.float32) - 1)
 

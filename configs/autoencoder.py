@@ -4,6 +4,11 @@
 
     python -m adiff_jax.train --config configs/autoencoder.py:small128 --workdir runs/autoencoder
 
+Afterwards, the decoder alone, so that it forgives what a diffusion model gets wrong:
+
+    python -m adiff_jax.train --config configs/autoencoder.py:small128 --workdir runs/decoder --config.steps=700 \
+      --config.init_from=runs/autoencoder/export/autoencoder --config.loss.decoder_noise=0.4
+
 `sd`: the architecture of Stable Diffusion's autoencoder (84 M parameters), for accelerators.
 
 Either with `,tiny` is a run of seconds. On a CPU, set these first: they save a tenth of the time, which otherwise goes
@@ -50,6 +55,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.loss.squared_weight = 0.5
     config.loss.gradient_weight = 0.5
     config.loss.kl_weight = 5e-4
+    config.loss.decoder_noise = 0.0  # more: train only the decoder, of init_from, on latents with that much noise
 
     config.regions = ml_collections.ConfigDict(dataclasses.asdict(RegionWeights(face=2.0, features=6.0, dilation=0.08)))
 

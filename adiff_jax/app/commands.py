@@ -47,8 +47,8 @@ class Sampling(Command):
     eta: float = 1.0
     plan: Dealing = "shifted"
     anchor: Share = "first"
-    guidance_clip: float = 1.0
-    guidance_landmarks: float = 1.0
+    guidance_clip: float = 1.5
+    guidance_landmarks: float = 2.0
     seed: int = 0
     face: int | None = None
     max_frames: int | None = None

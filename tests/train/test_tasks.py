@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
-from tiny import tiny_bundle
+from flax.traverse_util import flatten_dict
+from tiny import random_params, tiny_bundle
 
 from adiff_jax.data.loader import make_loader
 from adiff_jax.data.source import open_source
@@ -79,6 +80,32 @@ class TestAutoencoder:
         np.testing.assert_allclose(np.mean(scaled**2), 1, rtol=1e-6)
         # Products of deviation and gain are 16, 1 and 0, the last raised to 0.16; 1 % for the sample's deviations.
         np.testing.assert_allclose(scaled.std(axis=0) / scaled.std(axis=0)[0], [1, 1 / 4, 1 / 10], rtol=0.01)
+
+    def test_with_noise_the_decoder_alone_learns_and_the_scale_stays(self, tmp_path: Path) -> None:
+        config = autoencoder.get_config("small128,tiny")
+        config.loss.decoder_noise = 0.5
+        scaled = AutoencoderConfig(**config.model, scaling_factor=(1.0, 2.0, 3.0, 4.0), shift_factor=(0.1,) * 4)
+        params = random_params(scaled)
+        save_component(tmp_path / "autoencoder", scaled, params)
+        config.init_from = str(tmp_path / "autoencoder")
+        task = make_task(config, SOURCE, tmp_path)
+        batch = first_batch(task)
+        grads = flatten_dict(jax.jit(jax.grad(lambda params: task.loss(params, batch, KEY)[0]))(params), sep="/")
+        moved = {path.split("/")[0] for path, grad in grads.items() if np.any(grad)}
+        assert moved == {"decoder", "post_quant_conv", "linear_decoder"}
+        task.export(tmp_path / "export", params, [])
+        assert read_config(tmp_path / "export" / "autoencoder", AutoencoderConfig) == scaled
+
+    def test_noise_needs_an_autoencoder_of_the_same_kind(self, tmp_path: Path) -> None:
+        config = autoencoder.get_config("small128,tiny")
+        config.loss.decoder_noise = 0.5
+        with pytest.raises(ValueError, match="set init_from"):
+            make_task(config, SOURCE, tmp_path)
+        other = AutoencoderConfig(block_out_channels=(8,), norm_num_groups=4)
+        save_component(tmp_path / "other", other, random_params(other))
+        config.init_from = str(tmp_path / "other")
+        with pytest.raises(ValueError, match="is not the one"):
+            make_task(config, SOURCE, tmp_path)
 
     def test_edges_of_a_ramp(self) -> None:
         ramp = jnp.broadcast_to(jnp.arange(8.0)[None, :, None, None], (1, 8, 8, 3))

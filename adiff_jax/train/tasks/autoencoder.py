@@ -21,10 +21,12 @@ from adiff_jax.models.autoencoder import (
     kl_divergence,
     posterior_mean,
     posterior_sample,
+    scale_latents,
+    unscale_latents,
 )
 from adiff_jax.train.task import Batch, Params, Preview
 from adiff_jax.train.tasks.pictures import as_bytes
-from adiff_jax.weights.bundle import save_component
+from adiff_jax.weights.bundle import read_config, save_component
 
 WEIGHT_CELL = 4  # pixels a side of the squares that share a weight
 CHANGE = 0.1  # of a latent, for finite differences
@@ -40,6 +42,10 @@ class AutoencoderTask:
     The weights are larger on the face and largest on eyes and mouth. `edges` stands in for a pretrained perceptual
     loss. KL is in nats a latent value.
 
+    With `decoder_noise` the encoder stays as it is, and the decoder learns to forgive what a diffusion model gets
+    wrong: it sees scaled latents with Gaussian noise, of a deviation |N(0, decoder_noise)| that is drawn for each
+    picture (noise-augmented decoding, Zheng et al. 2025, arXiv 2510.11690).
+
     Batches: `image` [B, H, W, 3] in [-1, 1] and `landmarks` [B, K, 2].
     """
 
@@ -48,12 +54,19 @@ class AutoencoderTask:
     squared_weight: float = flax.struct.field(pytree_node=False)
     gradient_weight: float = flax.struct.field(pytree_node=False)
     kl_weight: float = flax.struct.field(pytree_node=False)
+    decoder_noise: float = flax.struct.field(pytree_node=False)
 
     @classmethod
     def create(cls, config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> "AutoencoderTask":
-        """From a config with `model` (`AutoencoderConfig`), `regions` (`RegionWeights`) and `loss` (the weights)."""
-        model = AutoencoderKL(AutoencoderConfig(**config.model))
-        return cls(model=model, regions=RegionWeights(**config.regions), **config.loss)
+        """From a config with `model` (`AutoencoderConfig`), `regions` (`RegionWeights`), `loss`, and `init_from`.
+
+        Raises:
+            ValueError: a decoder is to be trained alone, and `init_from` is not an autoencoder as `model` describes it.
+        """
+        model = AutoencoderConfig(**config.model)
+        if config.loss.decoder_noise:
+            model = with_scale_of(model, config.init_from)
+        return cls(model=AutoencoderKL(model), regions=RegionWeights(**config.regions), **config.loss)
 
     def transforms(self, preview: bool = False) -> Transforms:
         """Single frames, augmented in training."""
@@ -68,7 +81,10 @@ class AutoencoderTask:
     ) -> tuple[Float[Array, ""], Mapping[str, Float[Array, ""]]]:
         """The loss above; logs `l1`, `psnr` (dB, of pictures in [0, 255]), `edges`, `kl` and `latent_std`."""
         image = batch["image"]
-        reconstruction, moments = self.model.apply({"params": params}, image, key)
+        if self.decoder_noise:
+            reconstruction, moments = self._reconstruct_from_noise(params, image, key)
+        else:
+            reconstruction, moments = self.model.apply({"params": params}, image, key)
         error = (reconstruction - image).astype(jnp.float32)
         height, width = image.shape[1] // WEIGHT_CELL, image.shape[2] // WEIGHT_CELL
         weights = landmark_weights(batch["landmarks"], (height, width), self.regions)
@@ -95,6 +111,9 @@ class AutoencoderTask:
 
     def export(self, folder: Path, params: Params, batches: Iterable[Batch]) -> None:
         """Writes `autoencoder/`, with the scale of its latents measured over `batches`, see `channel_scales`."""
+        if self.decoder_noise:  # the encoder's scale is known
+            save_component(folder / "autoencoder", self.model.config, params)
+            return
         measure = jax.jit(self._latents_and_gains)
         latents, gains = zip(*(jax.device_get(measure(params, batch["image"])) for batch in batches))
         latents = np.concatenate(latents).reshape(-1, self.model.config.latent_channels)
@@ -103,6 +122,18 @@ class AutoencoderTask:
             self.model.config, shift_factor=tuple(shift.tolist()), scaling_factor=tuple(scale.tolist())
         )
         save_component(folder / "autoencoder", config, params)
+
+    def _reconstruct_from_noise(
+        self, params: Params, image: Float[Array, "B H W C"], key: PRNGKeyArray
+    ) -> tuple[Float[Array, "B H W C"], Float[Array, "B h w c2"]]:
+        """As the model does, but with noise added to its latents, and no gradient to the encoder."""
+        sample_key, level_key, noise_key = jax.random.split(key, 3)
+        moments = self.model.apply({"params": params}, image, method="encode")
+        moments = jax.lax.stop_gradient(moments)
+        latents = scale_latents(self.model.config, posterior_sample(sample_key, moments))
+        level = self.decoder_noise * jnp.abs(jax.random.normal(level_key, (len(image), 1, 1, 1)))
+        latents = unscale_latents(self.model.config, latents + level * jax.random.normal(noise_key, latents.shape))
+        return self.model.apply({"params": params}, latents, method="decode"), moments
 
     def _latents_and_gains(
         self, params: Params, image: Float[Array, "B H W C"]
@@ -118,6 +149,21 @@ class AutoencoderTask:
             return jnp.sqrt(jnp.mean(jnp.square(decode(latents + step * channel) - image))) / CHANGE
 
         return latents, jax.lax.map(gain, jnp.eye(latents.shape[-1]))
+
+
+def with_scale_of(model: AutoencoderConfig, component: str) -> AutoencoderConfig:
+    """`model` with the scale of the trained autoencoder in the folder `component`.
+
+    Raises:
+        ValueError: they differ in more than the scale.
+    """
+    if not component:
+        raise ValueError("loss.decoder_noise trains the decoder of an autoencoder that is there: set init_from to it")
+    trained = read_config(component, AutoencoderConfig)
+    scale = {"scaling_factor": trained.scaling_factor, "shift_factor": trained.shift_factor}
+    if (scaled := dataclasses.replace(model, **scale)) != trained:
+        raise ValueError(f"the autoencoder in {component} is not the one that the config's model describes")
+    return scaled
 
 
 def channel_scales(

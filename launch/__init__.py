@@ -1,0 +1,1 @@
+"""Running the package in places: benchmarks on this machine."""

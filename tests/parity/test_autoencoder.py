@@ -31,8 +31,15 @@ CASES = {
     "attention": {},
     "one level": {"block_out_channels": (24,), "layers_per_block": 1, "norm_num_groups": 4},
     "no attention": {"mid_block_add_attention": False, "layers_per_block": 1},
-    "wide latents": {"block_out_channels": (8, 24), "latent_channels": 16, "use_quant_conv": False, "shift_factor": 0.1}
-    | {"use_post_quant_conv": False, "scaling_factor": 0.36},
+    "wide latents": {
+        "block_out_channels": (8, 24),
+        "norm_num_groups": 4,  # of a channel a group, norms would take biases away, and leave gradients of rounding
+        "latent_channels": 16,
+        "use_quant_conv": False,
+        "use_post_quant_conv": False,
+        "scaling_factor": 0.36,
+        "shift_factor": 0.1,
+    },
     "grey": {"in_channels": 1, "out_channels": 1, "block_out_channels": (8, 16), "norm_num_groups": 2},
 }
 

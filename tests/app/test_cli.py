@@ -7,15 +7,15 @@ from typing import get_args
 
 import pytest
 
-from adiff_jax.app import commands
 from adiff_jax.app.cli import main
+from adiff_jax.app.commands import base
 from adiff_jax.sampling.anchored import Share
 from adiff_jax.sampling.groups import Dealing
 
 
 def test_choices_are_those_of_the_sampler() -> None:
-    assert get_args(commands.Dealing) == get_args(Dealing)
-    assert get_args(commands.Share) == get_args(Share)
+    assert get_args(base.Dealing) == get_args(Dealing)
+    assert get_args(base.Share) == get_args(Share)
 
 
 def test_help_imports_nothing_heavy() -> None:

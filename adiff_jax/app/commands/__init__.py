@@ -1,0 +1,22 @@
+"""The commands of `adiff`: one dataclass each, whose fields are its options. Heavy imports only inside `run`."""
+
+from typing import Annotated
+
+import tyro
+
+from adiff_jax.app.commands.evaluate import Evaluate
+from adiff_jax.app.commands.prepare import Prepare
+from adiff_jax.app.commands.reenact import Demo, Reenact
+from adiff_jax.app.commands.train import Train
+from adiff_jax.app.commands.weights import Import, Info, MakeBundle
+
+AnyCommand = (
+    Annotated[Reenact, tyro.conf.subcommand("reenact")]
+    | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Import, tyro.conf.subcommand("import")]
+    | Annotated[MakeBundle, tyro.conf.subcommand("bundle")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+)

@@ -1,0 +1,54 @@
+"""`adiff reenact` and `adiff demo`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from adiff_jax.app.commands.base import Sampling
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reenact(Sampling):
+    """Makes the person in a picture move as the face in a video does.
+
+    Writes OUT.mp4 with the driver's frames, frame rate and sound, OUT.side_by_side.mp4 and OUT.contact_sheet.png.
+
+        adiff reenact --source portrait.jpg --driving talk.mp4 --out out.mp4
+
+    Attributes:
+        source: a picture with a face, or synthetic:SEED for a drawn person.
+        driving: a video with a face, or synthetic:SEED for a drawn one.
+        out: the video to write, *.mp4.
+    """
+
+    source: str
+    driving: str
+    out: Path
+
+    def run(self) -> None:
+        """Samples and exports."""
+        from adiff_jax.app.export import export, output_files
+        from adiff_jax.app.progress import progress_bar
+
+        output_files(self.out)
+        pipeline = self.open_pipeline()
+        with progress_bar("sampling", "steps") as sampled, progress_bar("writing", "frames") as written:
+            reenactment = pipeline.reenact(self.source, self.driving, **self.options(), progress=sampled)
+            size = f"{pipeline.size} x {pipeline.size}"
+            print(f"{len(reenactment)} frames at {size}, {self.steps} steps ...", file=sys.stderr)
+            files = export(reenactment, self.out, progress=written)
+        for path in files:
+            print(path)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Demo(Reenact):
+    """Reenacts a drawn person with what is in the package: no picture, no video, no network.
+
+    adiff demo
+    adiff demo --driving talk.mp4
+    """
+
+    source: str = "synthetic:7"
+    driving: str = "synthetic:12"
+    out: Path = Path("demo.mp4")

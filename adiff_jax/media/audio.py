@@ -9,6 +9,7 @@ import av
 
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.files import existing_file
+from adiff_jax.media.limits import input_options
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class AudioTrack:
         self._path = existing_file(source, "video or sound file")
         self._output = output
         try:
-            self._input = av.open(str(self._path))
+            self._input = av.open(str(self._path), options=input_options())
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self._path}: its sound cannot be read ({error.strerror})") from error
         self._source = next(iter(self._input.streams.audio), None)

@@ -30,11 +30,11 @@ def write_aside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         aside.unlink(missing_ok=True)
 
 
-def existing_file(path: str | os.PathLike, kind: str) -> pathlib.Path:
+def existing_file(path: str | os.PathLike, kind: str, most_bytes: int | None = None) -> pathlib.Path:
     """`path`, if it is a file with something in it; `kind` ("video") says in the error what was expected.
 
     Raises:
-        MediaError: `path` does not exist, is a folder, or is empty.
+        MediaError: `path` does not exist, is a folder, is empty, or is larger than `most_bytes`.
     """
     path = pathlib.Path(path)
     if path.is_dir():
@@ -43,4 +43,9 @@ def existing_file(path: str | os.PathLike, kind: str) -> pathlib.Path:
         raise MediaError(f"{path}: no such {kind}")
     if path.is_file() and path.stat().st_size == 0:
         raise MediaError(f"{path}: not a {kind}, the file is empty")
+    if most_bytes is not None and path.stat().st_size > most_bytes:
+        size = path.stat().st_size / 1e6
+        raise MediaError(
+            f"{path}: a {kind} of {size:.0f} MB, and {most_bytes / 1e6:.0f} MB is the most; make it smaller"
+        )
     return path

@@ -1,7 +1,9 @@
 """Picture files as uint8 RGB arrays, whatever mode they are stored in."""
 
+import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import UInt8
@@ -9,33 +11,47 @@ from PIL import Image, ImageOps
 
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.files import existing_file, write_aside
+from adiff_jax.media.limits import LOCAL, PICTURE_FORMATS, Limits, megapixels
 
-MAX_PIXELS = 100_000_000
 
-
-def read_picture(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
+def read_picture(path: str | os.PathLike, limits: Limits = LOCAL) -> UInt8[np.ndarray, "H W 3"]:
     """Reads a picture as RGB, upright as its EXIF orientation says.
 
     16-bit pictures are reduced to 8 bits, transparent ones are laid over white, CMYK, palette, grey and YCbCr are
     converted (colour profiles are not applied). Of an animated picture the first frame is read.
 
     Raises:
-        MediaError: `path` does not exist, is a folder, is not a picture, ends early, has more than `MAX_PIXELS` pixels,
-            or stores colours in a way that is none of the above.
+        MediaError: `path` does not exist, is a folder, is not a picture, ends early, is over the limits, or stores
+            colours in a way that is none of the above.
     """
-    path = existing_file(path, "picture")
+    with _opened(path, limits) as image:
+        return _as_rgb(ImageOps.exif_transpose(image))
+
+
+def check_picture(path: str | os.PathLike, limits: Limits) -> None:
+    """Looks at the header alone; what passes may still be damaged.
+
+    Raises:
+        MediaError: `path` is not a picture, or is over the limits.
+    """
+    with _opened(path, limits):
+        pass
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike, limits: Limits) -> Iterator[Image.Image]:
+    path = existing_file(path, "picture", limits.file_bytes)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the check below is stricter
-            image = Image.open(path)
+            image = Image.open(path, formats=PICTURE_FORMATS)
         with image:
-            if image.width * image.height > MAX_PIXELS:
-                raise MediaError(
-                    f"{path}: {image.width}x{image.height} is over {MAX_PIXELS // 10**6} megapixels; shrink it"
-                )
-            return _as_rgb(ImageOps.exif_transpose(image))
+            if image.width * image.height > limits.picture_pixels:
+                most = megapixels(limits.picture_pixels)
+                raise MediaError(f"{path}: {image.width}x{image.height} is over {most}; shrink it")
+            yield image
     except Image.DecompressionBombError as error:
-        raise MediaError(f"{path}: over {MAX_PIXELS // 10**6} megapixels; shrink it") from error
+        raise MediaError(f"{path}: over {megapixels(limits.picture_pixels)}; shrink it") from error
     except Image.UnidentifiedImageError as error:
         raise MediaError(f"{path}: not a picture that can be read") from error
     except MediaError:

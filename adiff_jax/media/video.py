@@ -21,12 +21,14 @@ from jaxtyping import UInt8
 from adiff_jax.media.audio import AudioTrack
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.files import existing_file, write_aside
+from adiff_jax.media.limits import LOCAL, Limits, input_options, megapixels
 
 _log = logging.getLogger(__name__)
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 _BT709 = 1  # in each of FFmpeg's enumerations of colour properties
+_NEAR = 5.0  # seconds that are decoded rather than jumped over
 _FINEST_TICK = 90_000  # ticks a second, of MPEG's clock
 _ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -55,27 +57,35 @@ class VideoReader:
         width, height: size of the upright frames, in pixels.
         duration: seconds, as the header says; None when it does not.
         has_audio: whether there is sound.
+        missing: how many frames fewer could be read than the header says; known after the last one.
     """
 
-    def __init__(self, path: str | os.PathLike):
-        self.path = existing_file(path, "video")
+    def __init__(self, path: str | os.PathLike, limits: Limits = LOCAL):
+        self.path = existing_file(path, "video", limits.file_bytes)
+        self._limits = limits
         with contextlib.ExitStack() as stack:
             try:
-                self._container = stack.enter_context(av.open(str(self.path)))
+                self._container = stack.enter_context(av.open(str(self.path), options=input_options(limits)))
             except (av.FFmpegError, OSError) as error:
                 raise MediaError(f"{self.path}: not a video that can be read ({_reason(error)})") from error
             if not self._container.streams.video:
                 raise MediaError(f"{self.path}: there is no video in this file")
             self._stream = stream = self._container.streams.video[0]
+            self._refuse_large(stream.width * stream.height)
+            stream.codec_context.options = {"max_pixels": str(limits.frame_pixels)}  # of every frame: they may grow
             stream.thread_type = "AUTO"
             self.fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self.duration = _header_duration(self._container, stream)
             self.num_frames = stream.frames or (round(self.duration * self.fps) if self.duration else None)
             self.has_audio = bool(self._container.streams.audio)
+            self._refuse_long(self.duration or 0)
+            self.missing = 0
+            self._jumped = False
             self._decoded = self._decode()
             self._first = next(self._decoded, None)
             if self._first is None:
-                raise MediaError(f"{self.path}: the video has no frame that can be decoded")
+                most = megapixels(limits.frame_pixels)
+                raise MediaError(f"{self.path}: the video has no frame that can be decoded, of up to {most}")
             self._start = self._first.time or 0.0  # on the file's own clock
             self.height, self.width = self._image(self._first).shape[:2]
             self._stack = stack.pop_all()
@@ -104,10 +114,35 @@ class VideoReader:
             count += 1
             stamped = None if frame.time is None else frame.time - self._start
             time = stamped if stamped is not None and stamped > time else time + period
+            self._refuse_long(time)
             yield Frame(self._image(frame), time)
             frame = next(self._decoded, None)
-        if self._stream.frames and count < self._stream.frames:
+        if self._stream.frames and count < self._stream.frames and not self._jumped:
+            self.missing = self._stream.frames - count
             _log.warning("%s ends early: %d of %d frames can be read", self.path, count, self._stream.frames)
+
+    def since(self, start: float) -> Iterator[Frame]:
+        """The frames from `start` seconds on, in place of all; those before are jumped over where they are many."""
+        if start > _NEAR and self._first is not None:
+            self._container.seek(round((self._start + start) / self._stream.time_base), stream=self._stream)
+            self._jumped = True
+            self._decoded = self._decode()
+            self._first = next(self._decoded, None)
+            if self._first is None:  # `start` is after the end
+                return
+        yield from (frame for frame in self if frame.time >= start)
+
+    def _refuse_large(self, pixels: int) -> None:
+        most = self._limits.frame_pixels
+        if pixels > most:
+            raise MediaError(
+                f"{self.path}: frames of {megapixels(pixels)}, and {megapixels(most)} are the most; shrink it"
+            )
+
+    def _refuse_long(self, seconds: float) -> None:
+        most = self._limits.seconds
+        if most is not None and seconds > most:
+            raise MediaError(f"{self.path}: longer than {most:g} s, which is the most; cut it")
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Decoded frames. Damage between good frames is an error; before the first and after the last it is cut off."""
@@ -139,8 +174,10 @@ class VideoReader:
     def _image(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
         unlabelled = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
         aspect = self._stream.sample_aspect_ratio or 1
+        width = max(1, round(frame.width * aspect))
+        self._refuse_large(width * frame.height)
         rgb = frame.reformat(
-            width=max(1, round(frame.width * aspect)),
+            width=width,
             format="rgb24",
             src_colorspace=unlabelled if frame.colorspace == _UNSPECIFIED else None,
             dst_color_range=ColorRange.JPEG,
@@ -149,13 +186,23 @@ class VideoReader:
         return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)))
 
 
-def read_video(path: str | os.PathLike) -> VideoReader:
+def read_video(path: str | os.PathLike, limits: Limits = LOCAL) -> VideoReader:
     """Opens a video and reads its metadata.
 
     Raises:
-        MediaError: `path` does not exist, is a folder, is not a video, or has no frames.
+        MediaError: `path` does not exist, is a folder, is not a video, has no frames, or is over the limits.
     """
-    return VideoReader(path)
+    return VideoReader(path, limits)
+
+
+def check_video(path: str | os.PathLike, limits: Limits) -> None:
+    """Looks at the header and the first frame; a header may lie about the length, so read no more than is wanted.
+
+    Raises:
+        MediaError: see `read_video`.
+    """
+    with read_video(path, limits):
+        pass
 
 
 class VideoWriter:

@@ -2,12 +2,20 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from adiff_jax.types import Conditioning, Denoiser
 
+ALWAYS = (0.0, 1.0)
 
-def guided(denoiser: Denoiser, clip_weight: float, landmarks_weight: float) -> Denoiser:
+
+def guided(
+    denoiser: Denoiser,
+    clip_weight: float,
+    landmarks_weight: float,
+    interval: tuple[float, float] = ALWAYS,
+    num_train_steps: int = 1000,
+) -> Denoiser:
     """Guides person and motion apart.
 
     The prediction is, with w the two weights,
@@ -17,7 +25,22 @@ def guided(denoiser: Denoiser, clip_weight: float, landmarks_weight: float) -> D
     (the two-condition form of Brooks et al. 2023, eq. 3). Weights of 1 give the conditional prediction, of 0 the
     unconditional one. The branches run as one batch, those of one sequence side by side, and a branch whose
     coefficient is zero does not run at all: equal weights cost two branches, weights of (1, 1) or (0, 0) one.
+
+    Args:
+        denoiser: what is guided.
+        clip_weight: weight of the person.
+        landmarks_weight: weight of the motion.
+        interval: where guidance acts (Kynkäänniemi et al. 2024): diffusion times from the first to the second, as
+            fractions of `num_train_steps`. Elsewhere the prediction is the conditional one, at the cost of one branch
+            when no sequence of the batch is inside.
+        num_train_steps: number of diffusion times.
+
+    Raises:
+        ValueError: if the interval is not two rising fractions within 0 and 1.
     """
+    low, high = interval
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"a guidance interval is two rising fractions within 0 and 1, not {low} and {high}")
     branches = [  # coefficient, is CLIP given, are landmarks given
         (1 - landmarks_weight, False, False),
         (landmarks_weight - clip_weight, False, True),
@@ -26,7 +49,7 @@ def guided(denoiser: Denoiser, clip_weight: float, landmarks_weight: float) -> D
     coefficients, clip_given, landmarks_given = zip(*(branch for branch in branches if branch[0] != 0), strict=True)
     num_branches = len(coefficients)
 
-    def denoise(z_t: Float[Array, "B S h w c"], t: Float[Array, " B"], cond: Conditioning) -> Float[Array, "B S h w c"]:
+    def guide(z_t: Float[Array, "B S h w c"], t: Float[Array, " B"], cond: Conditioning) -> Float[Array, "B S h w c"]:
         z_t, t, cond = jax.tree.map(lambda x: jnp.repeat(x, num_branches, axis=0), (z_t, t, cond))
         batch_size = z_t.shape[0] // num_branches
         cond = cond.replace(
@@ -36,5 +59,23 @@ def guided(denoiser: Denoiser, clip_weight: float, landmarks_weight: float) -> D
         predictions = denoiser(z_t, t, cond)
         predictions = predictions.reshape(batch_size, num_branches, *predictions.shape[1:])
         return sum(coefficient * predictions[:, i] for i, coefficient in enumerate(coefficients))
+
+    if interval == ALWAYS or (clip_weight, landmarks_weight) == (1, 1):
+        return guide
+
+    def inside(t: Float[Array, " B"]) -> Bool[Array, " B"]:
+        return (low * num_train_steps <= t) & (t <= high * num_train_steps)
+
+    def denoise(z_t: Float[Array, "B S h w c"], t: Float[Array, " B"], cond: Conditioning) -> Float[Array, "B S h w c"]:
+        def mixed():
+            chosen = inside(t)[:, None, None, None, None]
+            return jnp.where(chosen, guide(z_t, t, cond), denoiser(z_t, t, cond))
+
+        # All sequences of a sampler are at one time, so of its batches `mixed` is never asked for.
+        return jax.lax.cond(
+            inside(t).all(),
+            lambda: guide(z_t, t, cond),
+            lambda: jax.lax.cond(inside(t).any(), mixed, lambda: denoiser(z_t, t, cond)),
+        )
 
     return denoise

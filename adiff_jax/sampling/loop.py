@@ -8,7 +8,7 @@ method), `baselines.multidiffusion`, `baselines.independent`. They differ in not
 """
 
 from collections.abc import Callable
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,16 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from adiff_jax.diffusion.process import Process
+from adiff_jax.diffusion.schedules import Schedule
 from adiff_jax.sampling.steps import DDIM, Solver
 
-Spacing = Literal["leading", "trailing", "linspace"]
+Spacing = Literal["trailing", "leading", "linspace", "karras"]
+Impose = Callable[[Float[Array, "F h w c"], Int[Array, ""]], Float[Array, "F h w c"]]
+"""Takes latents and the number of a step, and gives the latents with what is known of them put in."""
 
 ANCESTRAL = DDIM(eta=1.0)
+KARRAS_RHO = 7.0
+KARRAS_LARGEST = 80.0
 
 
 @runtime_checkable
@@ -35,6 +40,13 @@ class VideoDenoiser(Protocol):
 
 
 def sample(
+    denoiser: VideoDenoiser, process: Process, key: Key[Array, ""], shape: tuple[int, int, int, int], **options: Any
+) -> Float[Array, "F h w c"]:
+    """Draws a video's latents: `sample_keeping`, whose options it takes, with nothing kept."""
+    return sample_keeping(denoiser, process, key, shape, **options)[0]
+
+
+def sample_keeping(
     denoiser: VideoDenoiser,
     process: Process,
     key: Key[Array, ""],
@@ -43,12 +55,17 @@ def sample(
     steps: int,
     solver: Solver = ANCESTRAL,
     spacing: Spacing = "trailing",
+    start: Float[Array, "F h w c"] | None = None,
+    strength: float = 1.0,
+    frames: Int[Array, " F"] | None = None,
     clip_x0: float | None = None,
     on_step_end: Callable[[Int[Array, ""], Float[Array, "F h w c"]], None] | None = None,
-) -> Float[Array, "F h w c"]:
-    """Draws a video's latents. Pure, and to be compiled by the caller.
+    impose: Impose | None = None,
+    keep: Int[Array, " K"] | None = None,
+) -> tuple[Float[Array, "F h w c"], Float[Array, "N K h w c"]]:
+    """Draws a video's latents, and keeps the way of some frames. Pure, and to be compiled by the caller.
 
-    The noise of a frame, at the start and at each step, depends on `key` and the frame's index alone: not on how the
+    The noise of a frame, at the start and at each step, depends on `key` and the frame's number alone: not on how the
     video is grouped, nor on its length.
 
     Args:
@@ -56,20 +73,30 @@ def sample(
         process: the diffusion process it was trained with.
         key: root of all randomness.
         shape: (F, h, w, c).
-        steps: denoising steps.
+        steps: denoising steps, of which `strength` may leave out the first.
         solver: how to take them. Stochastic solvers, as the default, keep groups alike far better than deterministic.
-        spacing: which training steps they are, see `timesteps`.
+        spacing: which training steps they are, see `timesteps` and `karras_timesteps`.
+        start: latents of a video to change: noise is added to them and taken out again (SDEdit, Meng et al. 2022).
+        strength: share of the steps that are taken, the last ones: how far a video may leave `start`; 1 all the way.
+        frames: numbers of the frames, for their noise; 0 .. F - 1 by default.
         clip_x0: clip every estimate of x_0 to [-clip_x0, clip_x0]; latents are not bounded, so off by default.
         on_step_end: called while the loop is traced, with the number of a step (0, 1, ..) and the latents after it. It
             may take them to the host by `jax.debug.callback`.
+        impose: puts into the latents, before each step, what is known of them already.
+        keep: indices of the frames whose way is kept; none by default.
+
+    Returns:
+        The video's latents, and the kept frames' latents as they were before each of the N steps taken.
     """
-    times = jnp.asarray(timesteps(process.schedule.num_steps, steps, spacing))
-    frames = jnp.arange(shape[0])
+    times = timesteps_of(process, steps, spacing)[steps - steps_taken(steps, strength) :]
+    frames = jnp.arange(shape[0]) if frames is None else frames
+    keep = jnp.zeros(0, jnp.int32) if keep is None else keep
     start_key, steps_key = jax.random.split(key)
 
     def body(carry, xs):
         z_t, memory = carry
         step, t, s = xs
+        z_t = z_t if impose is None else impose(z_t, step)
         x0 = process.to_x0(z_t, denoiser(z_t, t.astype(jnp.float32), step), t)
         if clip_x0 is not None:
             x0 = jnp.clip(x0, -clip_x0, clip_x0)
@@ -77,14 +104,60 @@ def sample(
         z_s, memory = solver(process.schedule, z_t, x0, t, s, noise, memory)
         if on_step_end is not None:
             on_step_end(step, z_s)
-        return (z_s, memory), None
+        return (z_s, memory), z_t[keep]
 
     z_T = frame_noise(start_key, frames, shape[1:])
-    (z_0, _), _ = jax.lax.scan(body, (z_T, solver.init(z_T)), (jnp.arange(steps), times[:-1], times[1:]))
-    return z_0
+    if start is not None:
+        z_T = process.corrupt(start, z_T, times[0])
+    numbers = jnp.arange(len(times) - 1)
+    (z_0, _), kept = jax.lax.scan(body, (z_T, solver.init(z_T)), (numbers, times[:-1], times[1:]))
+    return z_0, kept
 
 
-def timesteps(num_train_steps: int, steps: int, spacing: Spacing) -> Int[np.ndarray, " {steps}+1"]:
+def steps_taken(steps: int, strength: float) -> int:
+    """How many of `steps` a given strength takes: `steps` x `strength`, rounded, but one at least.
+
+    Raises:
+        ValueError: if the strength is not above 0 and at most 1.
+    """
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength must be above 0 and at most 1, not {strength}")
+    return max(1, round(steps * strength))
+
+
+def timesteps_of(process: Process, steps: int, spacing: Spacing) -> Int[Array, " {steps}+1"]:
+    """The training steps to visit; see `timesteps`, and `karras_timesteps` for the spacing `karras`."""
+    if spacing == "karras":
+        return karras_timesteps(process.schedule, steps)
+    return jnp.asarray(timesteps(process.schedule.num_steps, steps, spacing))
+
+
+def karras_timesteps(schedule: Schedule, steps: int) -> Int[Array, " {steps}+1"]:
+    """The training steps whose noise levels are nearest to Karras's (Karras et al. 2022, eq. 5), and -1 at the end.
+
+    With sigma_t / alpha_t for their sigma, from the schedule's largest, but `KARRAS_LARGEST` at most, to its smallest.
+    The first is the last training step, where noise is what the model was trained to begin with. No level is visited
+    twice: where levels are sparse, neighbours are.
+
+    Raises:
+        ValueError: for steps outside 1 to the number of training steps.
+    """
+    if not 1 <= steps <= schedule.num_steps:
+        raise ValueError(f"steps must be within 1 and {schedule.num_steps}, not {steps}")
+    levels = schedule.sigma / schedule.alpha
+    largest, smallest = jnp.minimum(levels[-1], KARRAS_LARGEST), levels[0]
+    ramp = jnp.linspace(0, 1, steps)
+    wanted = (largest ** (1 / KARRAS_RHO) * (1 - ramp) + smallest ** (1 / KARRAS_RHO) * ramp) ** KARRAS_RHO
+    nearest = jnp.abs(jnp.log(levels) - jnp.log(wanted)[:, None]).argmin(1)
+    numbers = jnp.arange(steps)
+    falling = jax.lax.cummin((nearest + numbers).at[0].set(schedule.num_steps - 1)) - numbers
+    times = jnp.maximum(falling, steps - 1 - numbers)  # room for those that follow
+    return jnp.append(times, -1).astype(jnp.int32)
+
+
+def timesteps(
+    num_train_steps: int, steps: int, spacing: Literal["trailing", "leading", "linspace"]
+) -> Int[np.ndarray, " {steps}+1"]:
     """The training steps to visit, falling, and -1 for clean data at the end (Lin et al. 2024, table 2).
 
     `trailing` and `linspace` start at the last training step, as zero terminal SNR requires; `leading` and `linspace`

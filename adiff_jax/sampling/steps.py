@@ -49,13 +49,15 @@ class DDIM(Solver):
 
     Attributes:
         eta: 0 is deterministic, 1 has the variance of DDPM.
+
+    Raises:
+        ValueError: if eta is not within 0 and 1.
     """
 
     eta: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta must be within 0 and 1, not {self.eta}")
+        _check_eta(self.eta)
 
     @property
     def stochastic(self) -> bool:
@@ -87,13 +89,27 @@ class DDPM(Solver):
 
 @dataclass(frozen=True)
 class DPMSolverPlusPlus2M(Solver):
-    """DPM-Solver++(2M) (Lu et al. 2022, alg. 2): second order, deterministic, for few steps.
+    """DPM-Solver++(2M) (Lu et al. 2022, alg. 2 and appendix on stochastic solvers): second order, for few steps.
 
-    Of first order, which is DDIM at eta = 0, are the first step and those that reach to a log signal-to-noise ratio
-    which is not finite: the last, and the second of a zero-terminal-SNR schedule.
+    Of first order, which is DDIM of the same eta, are the first step and those that reach to a log signal-to-noise
+    ratio which is not finite: the last, and the second of a zero-terminal-SNR schedule.
+
+    Attributes:
+        eta: 0 solves the probability flow, 1 the reverse diffusion (SDE-DPM-Solver++), which keeps groups alike.
+
+    Raises:
+        ValueError: if eta is not within 0 and 1.
     """
 
-    stochastic = False
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_eta(self.eta)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether eta is above 0."""
+        return self.eta > 0
 
     def init(self, z_t: Float[Array, "*batch"]) -> Memory:
         """x_0 and log(alpha / sigma) of the step before: none yet, which a ratio of -inf makes count nothing."""
@@ -107,5 +123,13 @@ class DPMSolverPlusPlus2M(Solver):
         ratio = (lambda_s - lambda_t) / (lambda_t - lambda_before)
         extrapolation = jnp.where(jnp.isfinite(ratio), ratio / 2, 0)
         data = x0 + extrapolation * (x0 - x0_before)
-        z_s = sigma_s / sigma_t * z_t + (alpha_s - alpha_t * sigma_s / sigma_t) * data
+        decay = alpha_t / sigma_t * sigma_s / alpha_s  # exp(-h), h = lambda_s - lambda_t
+        z_s = sigma_s / sigma_t * decay**self.eta * z_t + alpha_s * (1 - decay ** (1 + self.eta)) * data
+        if self.stochastic:
+            z_s += sigma_s * jnp.sqrt(1 - decay ** (2 * self.eta)) * noise
         return z_s, (x0, lambda_t)
+
+
+def _check_eta(eta: float) -> None:
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be within 0 and 1, not {eta}")

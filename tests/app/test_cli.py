@@ -7,15 +7,17 @@ from typing import get_args
 
 import pytest
 
+from adiff_jax.app import options
 from adiff_jax.app.cli import main
-from adiff_jax.app.commands import base
 from adiff_jax.sampling.anchored import Share
 from adiff_jax.sampling.groups import Dealing
+from adiff_jax.sampling.loop import Spacing
 
 
 def test_choices_are_those_of_the_sampler() -> None:
-    assert get_args(base.Dealing) == get_args(Dealing)
-    assert get_args(base.Share) == get_args(Share)
+    assert get_args(options.Dealing) == get_args(Dealing)
+    assert get_args(options.Share) == get_args(Share)
+    assert get_args(options.Spacing) == get_args(Spacing)
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -27,7 +29,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
-    for command in ("reenact", "demo", "prepare", "train", "evaluate", "import", "bundle", "info"):
+    for command in ("reenact", "animate", "edit", "demo", "prepare", "train", "evaluate", "import", "bundle", "info"):
         assert command in result.stdout
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from tiny import tiny_bundle
 
-from adiff_jax.app import pipeline as pipeline_module
 from adiff_jax.app.export import export
-from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
+from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, sampler
 from adiff_jax.app.progress import listening, progress_bar, tell
 
 
@@ -62,17 +61,17 @@ def test_reenactment_reports_steps_and_frames(tmp_path):
         return pipeline.reenact("synthetic:7", "synthetic:1", **options, **more)
 
     silent = reenact()
-    latents = np.asarray(silent._latents)
+    (latents,) = silent.latents
     reported = reenact(progress=lambda *report: steps.append(report))
     assert steps == [], "nothing is sampled yet"
     export(reported, tmp_path / "out.mp4", progress=lambda *report: frames.append(report))
     assert steps == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert frames == [(n, 5) for n in range(1, 6)]
-    np.testing.assert_array_equal(reported._latents, latents)
+    np.testing.assert_array_equal(next(iter(reported.latents)), latents)
 
-    programs = pipeline_module._sample._cache_size()
-    assert reenact(progress=lambda *report: None)._latents.shape == latents.shape
-    assert pipeline_module._sample._cache_size() == programs
+    programs = sampler._sample._cache_size()
+    assert next(iter(reenact(progress=lambda *report: None).latents)).shape == latents.shape
+    assert sampler._sample._cache_size() == programs
 
 
 def test_a_bar_appears_with_the_first_report_and_begins_anew_after_the_last(monkeypatch):

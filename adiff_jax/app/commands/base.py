@@ -1,14 +1,19 @@
 """What commands share: the options of every command, and those of sampling."""
 
 import dataclasses
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import tyro
 
+from adiff_jax.app.options import SamplingOptions
+
+if TYPE_CHECKING:
+    from adiff_jax.app.pipeline import GeneratedVideo
+
 Positional = tyro.conf.Positional
-Dealing = Literal["contiguous", "strided", "random", "shifted"]
-Share = Literal["first", "mean"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,31 +28,17 @@ class Command:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sampling(Command):
-    """Options of sampling.
+class Sampling(Command, SamplingOptions):
+    """Options of every command that samples.
 
     Attributes:
         bundle: directory of a bundle, or the name of one in the package.
-        steps: denoising steps.
-        eta: randomness of the steps: 0 none (DDIM), 1 that of DDPM, which keeps frames alike far better.
-        plan: how frames are dealt into groups.
-        anchor: how the groups share the anchor frame: the first group's, or the mean over groups.
-        guidance_clip: weight of the person's CLIP embedding; 1 is no guidance.
-        guidance_landmarks: weight of the landmarks; 1 is no guidance.
-        seed: of the noise.
         face: which face of source and driver, from 1, left to right; the largest by default.
         max_frames: use the first frames of the driver only.
         landmark_model: MediaPipe's face_landmarker.task; looked up if not given.
     """
 
     bundle: str = "synthetic-128"
-    steps: int = 50
-    eta: float = 1.0
-    plan: Dealing = "shifted"
-    anchor: Share = "first"
-    guidance_clip: float = 1.5
-    guidance_landmarks: float = 2.0
-    seed: int = 0
     face: int | None = None
     max_frames: int | None = None
     landmark_model: Path | None = None
@@ -59,6 +50,26 @@ class Sampling(Command):
         return AnchoredDiffusionPipeline.from_pretrained(self.bundle, landmark_model=self.landmark_model)
 
     def options(self) -> dict[str, object]:
-        """Keyword arguments of `AnchoredDiffusionPipeline.reenact`."""
-        same = ("eta", "plan", "anchor", "guidance_clip", "guidance_landmarks", "seed", "face", "max_frames")
-        return {"num_inference_steps": self.steps, **{name: getattr(self, name) for name in same}}
+        """Keyword arguments of the pipeline's methods."""
+        names = [field.name for field in dataclasses.fields(SamplingOptions)]
+        return {name: getattr(self, name) for name in (*names, "face", "max_frames")}
+
+    def make(self, out: Path, call: Callable[..., "GeneratedVideo"]) -> None:
+        """Makes a video and exports it; prints the files.
+
+        Args:
+            out: where to, *.mp4.
+            call: a method of the pipeline; gets the pipeline, and the options as keyword arguments.
+        """
+        from adiff_jax.app.export import export, output_files
+        from adiff_jax.app.progress import progress_bar
+
+        output_files(out)
+        pipeline = self.open_pipeline()
+        with progress_bar("sampling", "steps") as sampled, progress_bar("writing", "frames") as written:
+            video = call(pipeline, **self.options(), progress=sampled)
+            size = f"{pipeline.size} x {pipeline.size}"
+            print(f"{len(video)} frames at {size}, {self.num_inference_steps} steps ...", file=sys.stderr)
+            files = export(video, out, progress=written)
+        for path in files:
+            print(path)

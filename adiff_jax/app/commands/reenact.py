@@ -1,7 +1,6 @@
 """`adiff reenact` and `adiff demo`."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
 from adiff_jax.app.commands.base import Sampling
@@ -27,18 +26,7 @@ class Reenact(Sampling):
 
     def run(self) -> None:
         """Samples and exports."""
-        from adiff_jax.app.export import export, output_files
-        from adiff_jax.app.progress import progress_bar
-
-        output_files(self.out)
-        pipeline = self.open_pipeline()
-        with progress_bar("sampling", "steps") as sampled, progress_bar("writing", "frames") as written:
-            reenactment = pipeline.reenact(self.source, self.driving, **self.options(), progress=sampled)
-            size = f"{pipeline.size} x {pipeline.size}"
-            print(f"{len(reenactment)} frames at {size}, {self.steps} steps ...", file=sys.stderr)
-            files = export(reenactment, self.out, progress=written)
-        for path in files:
-            print(path)
+        self.make(self.out, lambda pipeline, **options: pipeline.reenact(self.source, self.driving, **options))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

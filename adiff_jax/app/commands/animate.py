@@ -1,0 +1,29 @@
+"""`adiff animate`."""
+
+import dataclasses
+from pathlib import Path
+
+from adiff_jax.app.commands.base import Sampling
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Animate(Sampling):
+    """Makes a person, described by a text, move as the face in a video does.
+
+    Writes the same files as reenact.
+
+        adiff animate --text "a woman with long red hair and a green shirt" --driving talk.mp4 --out out.mp4
+
+    Attributes:
+        text: what the person looks like.
+        driving: a video with a face, or synthetic:SEED for a drawn one.
+        out: the video to write, *.mp4.
+    """
+
+    text: str
+    driving: str
+    out: Path
+
+    def run(self) -> None:
+        """Samples and exports."""
+        self.make(self.out, lambda pipeline, **options: pipeline.animate(self.text, self.driving, **options))

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from adiff_jax.diffusion.process import DiffusionConfig, Process
 from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL
 from adiff_jax.models.clip import CLIP, CLIPConfig
+from adiff_jax.models.identity import IdentityConfig, IdentityNetwork
 from adiff_jax.models.sdit import SDiT, SDiTConfig
 from adiff_jax.types import NUM_LANDMARKS, Conditioning
 from adiff_jax.weights.hub import download, is_repo_id
@@ -231,6 +232,9 @@ def abstract_params(config: Any) -> dict[str, Any]:
         case CLIPConfig():
             pixels = jnp.zeros((1, config.image_size, config.image_size, 3))
             module, inputs = CLIP(config), (pixels, jnp.zeros((1, config.context_length), jnp.int32))
+        case IdentityConfig():
+            chips = jnp.zeros((1, config.image_size, config.image_size, 3))
+            module, inputs = IdentityNetwork(config), (chips,)
         case SDiTConfig():
             latents = jnp.zeros((1, config.num_frames, config.input_size, config.input_size, config.in_channels))
             cond = Conditioning.create(

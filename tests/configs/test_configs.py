@@ -20,7 +20,7 @@ from adiff_jax.train.tasks import make_task
 from adiff_jax.weights.bundle import save_component
 from configs.common import parse_arg
 
-FAMILIES = ("autoencoder", "clip", "sdit")
+FAMILIES = ("autoencoder", "clip", "identity", "sdit")
 ALL = [(family, variant) for family in FAMILIES for variant in importlib.import_module(f"configs.{family}").VARIANTS]
 every_config = pytest.mark.parametrize(("family", "variant"), ALL, ids=lambda word: word)
 

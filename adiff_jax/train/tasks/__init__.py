@@ -1,4 +1,4 @@
-"""The three tasks, by the names that configs use."""
+"""The tasks, by the names that configs use."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ from adiff_jax.data.source import ClipSource
 from adiff_jax.train.task import Task
 from adiff_jax.train.tasks.autoencoder import AutoencoderTask
 from adiff_jax.train.tasks.clip import CLIPTask
+from adiff_jax.train.tasks.identity import IdentityTask
 from adiff_jax.train.tasks.sdit import SDiTTask
 
-TASKS = {"autoencoder": AutoencoderTask, "clip": CLIPTask, "sdit": SDiTTask}
+TASKS = {"autoencoder": AutoencoderTask, "clip": CLIPTask, "identity": IdentityTask, "sdit": SDiTTask}
 
 
 def make_task(config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> Task:

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from adiff_jax.models.attention import attention
 from adiff_jax.models.block_transform import BlockDecoder, BlockEncoder, depth_to_space, space_to_depth
 from adiff_jax.models.convolution import Conv, UpsampleConv
-from adiff_jax.models.layers import attention
 
 NORM_EPSILON = 1e-6
 LINEAR_LOG_VARIANCE = -6.0  # of the posterior that the linear path begins with

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from adiff_jax.models.layers import BATCH, EMBED, HEADS, MLP, Linear, attention, stack_layers
+from adiff_jax.models.attention import attention
+from adiff_jax.models.axes import BATCH, EMBED, HEADS
+from adiff_jax.models.layers import MLP, Linear, stack_layers
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -22,13 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from adiff_jax.models.attention import AUTO, KERNELS, attention
+from adiff_jax.models.axes import BATCH, EMBED, HEADS
 from adiff_jax.models.layers import (
-    BATCH,
-    EMBED,
-    HEADS,
     MLP,
     Linear,
-    attention,
     layer_norm,
     modulate,
     sincos_1d,
@@ -47,6 +45,7 @@ SIZES = {
     "L": (24, 1024, 16),
     "XL": (28, 1152, 16),
 }
+ATTENTIONS = ("joint", "factorised")
 TIME_FREQUENCIES = 256
 
 
@@ -66,6 +65,7 @@ class SDiTConfig:
         clip_dim: width of the CLIP embedding, `E`.
         attention: `joint`, every token sees all tokens of all frames, or `factorised`, it sees its own frame and its
             own position in the other frames. Both have the same parameters and are equal at S = 1.
+        attention_kernel: what computes joint attention, one of `attention.KERNELS`; `auto` suits platform and shapes.
         landmark_map: add the landmarks to the tokens where they lie.
         landmark_map_sigma: radius of a landmark in that map, as a fraction of the picture's width.
         scan_layers: compile the blocks as one loop: quick to compile; False is quicker to run on a CPU.
@@ -84,6 +84,7 @@ class SDiTConfig:
     mlp_ratio: float = 4.0
     clip_dim: int = 768
     attention: str = "joint"
+    attention_kernel: str = AUTO
     landmark_map: bool = True
     landmark_map_sigma: float = 0.1
     scan_layers: bool = True
@@ -96,6 +97,10 @@ class SDiTConfig:
             raise ValueError(f"width {self.width} must be a multiple of 4 and of num_heads {self.num_heads}")
         if self.attention not in ATTENTIONS:
             raise ValueError(f"attention {self.attention!r} is none of {', '.join(ATTENTIONS)}")
+        if self.attention_kernel not in KERNELS:
+            raise ValueError(f"attention_kernel {self.attention_kernel!r} is none of {', '.join(KERNELS)}")
+        if self.attention != "joint" and self.attention_kernel != AUTO:
+            raise ValueError(f"attention {self.attention!r} has a form of its own: attention_kernel must be {AUTO!r}")
 
     @classmethod
     def size(cls, name: str, **options: Any) -> "SDiTConfig":
@@ -237,7 +242,11 @@ class Attention(nn.Module):
         head_dim = config.width // config.num_heads
         qkv = Linear((3, config.num_heads, head_dim), (EMBED, None, HEADS, None), name="qkv", **types)(x)
         qkv = nn.with_logical_constraint(qkv, (BATCH, None, None, None, HEADS, None))
-        y = ATTENTIONS[config.attention](*jnp.moveaxis(qkv, 3, 0))
+        query, key, value = jnp.moveaxis(qkv, 3, 0)
+        if config.attention == "joint":
+            y = joint_attention(query, key, value, config.attention_kernel)
+        else:
+            y = factorised_attention(query, key, value)
         return Linear((config.width,), (HEADS, None, EMBED), name="proj", **types)(y)
 
 
@@ -256,12 +265,15 @@ class FinalLayer(nn.Module):
 
 
 def joint_attention(
-    query: Float[Array, "B S T heads d"], key: Float[Array, "B S T heads d"], value: Float[Array, "B S T heads d"]
+    query: Float[Array, "B S T heads d"],
+    key: Float[Array, "B S T heads d"],
+    value: Float[Array, "B S T heads d"],
+    kernel: str = AUTO,
 ) -> Float[Array, "B S T heads d"]:
     """Every token sees every token of every frame."""
     batch, frames, tokens, heads, dim = query.shape
-    sequence = (batch, frames * tokens, heads, dim)
-    return attention(query.reshape(sequence), key.reshape(sequence), value.reshape(sequence)).reshape(query.shape)
+    query, key, value = (x.reshape(batch, frames * tokens, heads, dim) for x in (query, key, value))
+    return attention(query, key, value, kernel=kernel).reshape(batch, frames, tokens, heads, dim)
 
 
 def factorised_attention(
@@ -277,9 +289,6 @@ def factorised_attention(
     weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
     y = jnp.einsum("bsthu,bsuhd->bsthd", weights[..., :tokens], value)
     return y + jnp.einsum("bsthr,brthd->bsthd", weights[..., tokens:], value)
-
-
-ATTENTIONS = {"joint": joint_attention, "factorised": factorised_attention}
 
 
 def patchify(z: Float[Array, "B S h w c"], patch: int) -> Float[Array, "B S T P"]:

@@ -92,7 +92,7 @@ def test_landmarks_of_a_frame_condition_that_frame(route, monkeypatch):
     if route == "map":
         embedder = params["params"]["condition"]["landmark_embedder"]
         embedder["fc2"] = jax.tree.map(jnp.zeros_like, embedder["fc2"])
-    monkeypatch.setitem(sdit.ATTENTIONS, "joint", lambda query, key, value: jnp.zeros_like(value))
+    monkeypatch.setattr(sdit, "joint_attention", lambda query, key, value, kernel: jnp.zeros_like(value))
     moved = dataclasses.replace(cond, landmarks=cond.landmarks.at[:, 1].add(0.1))
     single = jax.jit(SDiT(dataclasses.replace(CONFIG, landmark_map=route == "map")).apply)
     changed = jnp.abs(single(params, z_t, t, moved) - single(params, z_t, t, cond)).max(axis=(2, 3, 4))

@@ -47,7 +47,11 @@ def base_config(task: str, model: Any) -> ml_collections.ConfigDict:
     config.batch_size = 32
     config.steps = 10_000
     config.ema_decay = 0.999
+    config.accumulate = 1  # parts that a batch is computed in, one after the other, to save memory
     config.max_skipped = 10  # steps in a row without a finite gradient before the run gives up
+    config.deterministic = (
+        False  # the same bits in every run on the same devices; slower on a GPU, true anyway elsewhere
+    )
 
     config.resume = ""  # directory of another run to go on from, with its optimiser and place in the data
     config.init_from = ""  # folder of an exported component whose weights to begin with
@@ -67,11 +71,20 @@ def base_config(task: str, model: Any) -> ml_collections.ConfigDict:
     config.optimizer.weight_decay = 0.0
     config.optimizer.clip_norm = 1.0
 
-    config.mesh = ml_collections.ConfigDict({"data": -1, "fsdp": 1, "tensor": 1, "group": 1})
+    config.mesh = ml_collections.ConfigDict({"data": 0, "fsdp": 0, "tensor": 0, "group": 1})  # devices; 0: picked
+    config.shard_tokens = False  # divide long sequences by tokens over the axis tensor
 
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every = 1000
-    config.checkpoint.keep = 2
+    config.checkpoint.directory = ""  # checkpoints/ in the run directory; or gs://BUCKET/RUN
+    config.checkpoint.keep = 2  # the newest
+    config.checkpoint.keep_every = 0  # besides, those of steps that are a multiple of this; 0 for none
+    config.checkpoint.best = 0  # besides, so many of the least metric
+    config.checkpoint.metric = "loss"
+
+    config.profile = ml_collections.ConfigDict()
+    config.profile.first = 0  # step to begin a profile with; 0: when the process gets SIGUSR1
+    config.profile.steps = 5
 
     config.log_every = 50
     config.preview_every = 1000

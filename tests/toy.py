@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import flax.struct
 import jax
@@ -20,6 +21,7 @@ class ToyTask:
     """Fits a gain a colour so that the mean colour is 1, with noise on the gain."""
 
     poison: float = flax.struct.field(pytree_node=False, default=0.0)
+    separable: ClassVar[bool] = True
 
     @classmethod
     def create(cls, config, source, workdir):
@@ -31,8 +33,8 @@ class ToyTask:
     def init(self, key, batch):
         return {"gain": jax.random.normal(key, (1, 3))}
 
-    def loss(self, params, batch, key):
-        noise = 0.1 * jax.random.normal(key, (batch["image"].shape[0], 3))
+    def loss(self, params, batch, keys):
+        noise = 0.1 * jax.vmap(lambda key: jax.random.normal(key, (3,)))(keys)
         colour = batch["image"].mean((1, 2)) * (params["gain"] + noise)
         loss = jnp.mean(jnp.square(colour - 1)) / (1 - self.poison)
         return loss, {"colour": colour.mean()}

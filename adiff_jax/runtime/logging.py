@@ -6,7 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import jax
+import numpy as np
 from tensorboardX import SummaryWriter
+
+from adiff_jax.runtime.distributed import gather_numbers
 
 
 def tell(line: str) -> None:
@@ -48,18 +52,20 @@ class ScalarWriter:
 
 
 class Progress:
-    """Speed, share of time spent waiting for input, and time left, between two readings.
+    """Speed, share of time spent waiting for input, and time left, between two readings; and who holds the others up.
 
     Example:
         progress = Progress(first_step=0, steps=1000, batch_size=32)
         with progress.waiting():
             batch = next(batches)
+        progress.handed_in()
         print(progress.line(100, progress.read(100)))
     """
 
     def __init__(self, first_step: int, steps: int, batch_size: int):
         self._steps, self._batch_size = steps, batch_size
         self._step, self._time, self._waited = first_step, time.monotonic(), 0.0
+        self._busy = 0.0
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -68,8 +74,15 @@ class Progress:
         yield
         self._waited += time.monotonic() - start
 
+    def handed_in(self) -> None:
+        """Notes that this host has given its devices all steps up to now; from here on it waits for them to finish."""
+        self._busy = time.monotonic() - self._time
+
     def read(self, step: int) -> dict[str, float]:
-        """`samples_per_second`, `input_wait` (share, 0 to 1) and `seconds_left`, since the last reading."""
+        """`samples_per_second`, `input_wait` (share, 0 to 1) and `seconds_left`, since the last reading.
+
+        With several processes also what `compare_hosts` says; all of them must read then.
+        """
         now = time.monotonic()
         seconds = now - self._time
         speed = {
@@ -77,12 +90,36 @@ class Progress:
             "input_wait": self._waited / seconds,
             "seconds_left": (self._steps - step) * seconds / (step - self._step),
         }
+        if jax.process_count() > 1:
+            speed |= compare_hosts(self._busy, self._waited / seconds)
         self._step, self._time, self._waited = step, now, 0.0
         return speed
 
     def line(self, step: int, scalars: Mapping[str, float]) -> str:
         """One line for a person: step, every scalar, time left."""
         shown = {name: value for name, value in scalars.items() if name != "seconds_left"}
+        if not shown.get("skipped"):
+            shown.pop("skipped", None)
         left = int(scalars["seconds_left"])
         values = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
         return f"{step}/{self._steps}  {values}  left {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
+
+
+def compare_hosts(busy: float, input_wait: float) -> dict[str, float]:
+    """Which host the others wait for. Every process must call it.
+
+    Steps are taken together, so a slow host is as fast as the rest; but it is the last to hand its steps to its
+    devices, while the others have long been waiting for the result.
+
+    Args:
+        busy: seconds that this host took to hand in its steps.
+        input_wait: share of the time that this host waited for input.
+
+    Returns:
+        `input_wait`, of the host where it is largest; `slowest_host`, its number; and `slowest_host_lag`, how many
+        times the median its time to hand in was.
+    """
+    hosts = gather_numbers({"busy": busy, "input_wait": input_wait})
+    slowest = int(hosts["busy"].argmax())
+    lag = hosts["busy"][slowest] / max(float(np.median(hosts["busy"])), 1e-9)
+    return {"input_wait": float(hosts["input_wait"].max()), "slowest_host": slowest, "slowest_host_lag": float(lag)}

@@ -1,4 +1,4 @@
-"""Where arrays live: the mesh from the config, and the rules from logical to mesh axes, all in this file."""
+"""Where arrays live: the mesh, the rules from logical to mesh axes, and the way onto the mesh and back to the host."""
 
 import contextlib
 import math
@@ -7,23 +7,78 @@ from collections.abc import Iterator, Mapping, Sequence
 import flax.linen as nn
 import jax
 import numpy as np
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 AXES = ("data", "fsdp", "tensor", "group")
+BATCH_AXES = ("data", "fsdp")
 
 # Logical axis -> mesh axes. Models name logical axes alone; an axis that is not listed is replicated.
 RULES = (
-    ("batch", ("data", "fsdp")),
+    ("batch", BATCH_AXES),
     ("group", "group"),
     ("embed", "fsdp"),
     ("heads", "tensor"),
     ("mlp", "tensor"),
 )
+# Added for long sequences: between the matmuls, which are divided by heads and hidden units, activations are divided
+# by tokens over the same devices, so that no device holds all tokens of what layers keep for the backward pass.
+TOKEN_RULES = (*RULES, ("tokens", "tensor"))
+
+STATE_SHARE = (
+    1 / 8
+)  # of a device's memory, at most, for the state: activations, gradients and gathered layers need more
+LARGE = 2**20  # values; a leaf of as many is divided over `fsdp` even if no name says along which axis
+
+
+def pick_mesh(
+    devices: int,
+    *,
+    batch_size: int,
+    state: PyTree,
+    memory: float | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """Devices along each mesh axis for a training: the least communication that fits.
+
+    All along `data`, if the state then takes at most an eighth of a device's memory; else the fewest along `fsdp` for
+    which it does; `tensor` only if there are more devices than examples, or `fsdp` alone does not do.
+
+    Args:
+        devices: their number.
+        batch_size: examples that are computed together, over all devices.
+        state: the abstract training state with its logical names (`jax.eval_shape` of `train.state.new_state`).
+        memory: bytes of one device; None if unknown, then everything fits.
+        sizes: axes whose size is given; an absent axis or 0 is free. `group` is 1 if not given.
+
+    Raises:
+        ValueError: if nothing divides both devices and batch, or the given sizes do not allow it.
+    """
+    given = {axis: size for axis, size in (sizes or {}).items() if size}
+    _check_axes(given)
+    group = given.get("group", 1)
+    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(nn.unbox(state)))
+    divided = _sizes_over(state, "tensor")
+    candidates = []
+    for tensor, fsdp in ((t, f) for t in _divisors(devices // group) for f in _divisors(devices // group // t)):
+        found = {"data": devices // group // tensor // fsdp, "fsdp": fsdp, "tensor": tensor, "group": group}
+        if any(found[axis] != size for axis, size in given.items()) or math.prod(found.values()) != devices:
+            continue
+        if batch_size % (found["data"] * fsdp) or (tensor > 1 and any(size % tensor for size in divided)):
+            continue
+        fits = memory is None or state_bytes / (fsdp * tensor) <= STATE_SHARE * memory
+        candidates.append(((not fits, tensor, fsdp if fits else -fsdp), found))
+    if not candidates:
+        raise ValueError(
+            f"no mesh of {devices} devices{f' with {given}' if given else ''} for a batch of {batch_size}: data x fsdp "
+            "must divide the batch, and tensor the model's heads and hidden units; change batch_size or mesh"
+        )
+    return min(candidates, key=lambda candidate: candidate[0])[1]
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The device mesh with the axes `AXES`.
+    """The device mesh with the axes `AXES`; on TPUs laid out along the wires.
 
     Args:
         sizes: devices along each axis; an absent axis has 1, and one axis may be -1: all the devices that are left.
@@ -33,36 +88,57 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
         ValueError: if an axis is unknown or the sizes do not multiply to the number of devices.
     """
     devices = jax.devices() if devices is None else devices
-    unknown = set(sizes) - set(AXES)
-    if unknown:
-        raise ValueError(f"unknown mesh axes {sorted(unknown)}: the axes are {AXES}")
+    _check_axes(sizes)
     shape = [sizes.get(axis, 1) for axis in AXES]
     if shape.count(-1) == 1:
         shape[shape.index(-1)] = len(devices) // -math.prod(shape)
     if min(shape) < 1 or math.prod(shape) != len(devices):
         raise ValueError(f"mesh {dict(sizes)} does not fit {len(devices)} devices: the sizes must multiply to that")
+    if devices[0].platform == "tpu":
+        grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    else:
+        grid = np.asarray(devices).reshape(shape)
     # Linen's logical axes need Auto axes; jax.make_mesh gives Explicit ones.
-    return Mesh(np.asarray(devices).reshape(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def device_memory(device: jax.Device) -> int | None:
+    """Bytes that a device has for arrays, None if it does not say (a CPU)."""
+    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 @contextlib.contextmanager
-def on_mesh(mesh: Mesh) -> Iterator[None]:
+def on_mesh(mesh: Mesh, *, shard_tokens: bool = False) -> Iterator[None]:
     """Within it, the logical axes that models name are laid out on `mesh`.
 
     Linen's `with mesh:` would make every logical constraint a silent no-op.
+
+    Args:
+        mesh: from `make_mesh`.
+        shard_tokens: divide sequences by tokens over `tensor`, see `TOKEN_RULES`.
     """
-    with jax.set_mesh(mesh), nn.logical_axis_rules(RULES):
+    with jax.set_mesh(mesh), nn.logical_axis_rules(TOKEN_RULES if shard_tokens else RULES):
         yield
 
 
 def state_sharding(mesh: Mesh, abstract: PyTree) -> PyTree[NamedSharding]:
-    """The sharding of every leaf of an abstract state, from its logical axis names; without names: replicated."""
-    return nn.logical_to_mesh_sharding(nn.get_partition_spec(abstract), mesh, RULES)
+    """The sharding of every leaf of an abstract state, from its logical axis names; small ones without: replicated.
+
+    An axis that does not divide its dimension leaves it whole. Where that, or a lack of names, leaves `fsdp` unused on
+    a large leaf, it takes the largest dimension that it divides.
+    """
+
+    def place(leaf):
+        boxed = isinstance(leaf, nn.LogicallyPartitioned)
+        names, shape = (leaf.names, leaf.value.shape) if boxed else ((), leaf.shape)
+        return NamedSharding(mesh, _leaf_spec(mesh.shape, names, shape))
+
+    return jax.tree.map(place, abstract, is_leaf=lambda leaf: isinstance(leaf, nn.LogicallyPartitioned))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The leading axis over `data` and `fsdp`."""
-    return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -70,12 +146,92 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def process_part(mesh: Mesh, process: int | None = None) -> tuple[int, int]:
+    """Which part of every batch a process loads: its index, and the number of parts.
+
+    Processes whose devices share rows (`tensor` reaches over several hosts) load the same part.
+
+    Raises:
+        ValueError: if the process's rows are not one piece.
+    """
+    process = jax.process_index() if process is None else process
+    blocks = mesh.shape["data"] * mesh.shape["fsdp"]
+    held = batch_sharding(mesh).devices_indices_map((blocks,))
+    mine = sorted({index[0].indices(blocks)[0] for device, index in held.items() if device.process_index == process})
+    if mine != list(range(mine[0], mine[0] + len(mine))) or blocks % len(mine) or mine[0] % len(mine):
+        raise ValueError(f"mesh {dict(mesh.shape)}: the rows of process {process} are not one piece of the batch")
+    return mine[0] // len(mine), blocks // len(mine)
+
+
 def shard_batch(mesh: Mesh, batch: PyTree[np.ndarray]) -> PyTree[jax.Array]:
     """Global arrays from the rows that this process loaded.
 
     Args:
         mesh: from `make_mesh`.
-        batch: arrays with a leading batch axis: this process's part of the global batch.
+        batch: arrays with a leading batch axis: this process's part of the global batch, see `process_part`.
     """
     sharding = batch_sharding(mesh)
-    return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(sharding, rows), batch)
+    _, parts = process_part(mesh)
+
+    def place(rows):
+        return jax.make_array_from_process_local_data(sharding, rows, (parts * len(rows), *rows.shape[1:]))
+
+    return jax.tree.map(place, batch)
+
+
+def place(tree: PyTree[np.ndarray], shardings: PyTree[NamedSharding]) -> PyTree[jax.Array]:
+    """Puts arrays that every process has whole where `shardings` say; each device gets its part alone."""
+
+    def put(value, sharding):
+        return jax.make_array_from_callback(np.shape(value), sharding, lambda index: np.asarray(value)[index])
+
+    return jax.tree.map(put, tree, shardings)
+
+
+def replicate(mesh: Mesh, tree: PyTree[np.ndarray]) -> PyTree[jax.Array]:
+    """Puts arrays that every process has whole on every device."""
+    return place(tree, jax.tree.map(lambda _: replicated(mesh), tree))
+
+
+def to_host(tree: PyTree[jax.Array]) -> PyTree[np.ndarray]:
+    """Whole arrays in the memory of every host, one leaf after the other. All processes must call it."""
+
+    def fetch(leaf):
+        if leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(fetch, tree)
+
+
+def _check_axes(sizes: Mapping[str, int]) -> None:
+    if unknown := set(sizes) - set(AXES):
+        raise ValueError(f"unknown mesh axes {sorted(unknown)}: the axes are {AXES}")
+
+
+def _divisors(number: int) -> list[int]:
+    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+
+
+def _sizes_over(state: PyTree, axis: str) -> set[int]:
+    """Sizes of all dimensions that the rules divide over a mesh axis."""
+    rules = dict(RULES)
+    boxes = jax.tree.leaves(state, is_leaf=lambda leaf: isinstance(leaf, nn.LogicallyPartitioned))
+    boxes = [box for box in boxes if isinstance(box, nn.LogicallyPartitioned)]
+    return {size for box in boxes for name, size in zip(box.names, box.value.shape) if rules.get(name) == axis}
+
+
+def _leaf_spec(mesh: Mapping[str, int], names: Sequence[str | None], shape: Sequence[int]) -> PartitionSpec:
+    rules = dict(RULES)
+    axes = [rules.get(name) for name in names] + [None] * (len(shape) - len(names))
+    for place, (axis, size) in enumerate(zip(axes, shape)):
+        if axis is not None and (size % mesh[axis] or axis in axes[:place]):
+            axes[place] = None
+    if "fsdp" not in axes and mesh["fsdp"] > 1 and math.prod(shape) >= LARGE:
+        layers = [name == "layers" for name in names] + [False] * (len(shape) - len(names))
+        free = [i for i, size in enumerate(shape) if axes[i] is None and not layers[i] and size % mesh["fsdp"] == 0]
+        if free:
+            axes[max(free, key=lambda i: shape[i])] = "fsdp"
+    while axes and axes[-1] is None:
+        axes.pop()
+    return PartitionSpec(*axes)

@@ -9,7 +9,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from adiff_jax.runtime import distributed
-from adiff_jax.train.loop import TrainingError, train
+from adiff_jax.train.health import TrainingError
+from adiff_jax.train.loop import train
 
 STOPPED = os.EX_TEMPFAIL  # saved, to be run again
 

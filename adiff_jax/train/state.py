@@ -98,6 +98,13 @@ def new_state(
     )
 
 
+def boxed_state(
+    task: Task, optimizer: optax.GradientTransformation, seed: int, batch: Mapping[str, jax.ShapeDtypeStruct]
+) -> PyTree[jax.ShapeDtypeStruct]:
+    """Shapes and types of `new_state`, in their boxes: what meshes and shardings are chosen by. Computes nothing."""
+    return jax.eval_shape(functools.partial(new_state, task, optimizer, seed, batch))
+
+
 def create_state(
     task: Task,
     optimizer: optax.GradientTransformation,
@@ -107,15 +114,24 @@ def create_state(
 ) -> TrainState:
     """The state at step 0, without boxes, every leaf made where the sharding rules put it."""
     make = functools.partial(new_state, task, optimizer, seed, batch)
-    shardings = state_sharding(mesh, jax.eval_shape(make))
+    shardings = state_sharding(mesh, boxed_state(task, optimizer, seed, batch))
     # Optimising random initialisers for the CPU takes minutes, and they run once.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     return jax.jit(lambda: nn.unbox(make()), out_shardings=shardings, compiler_options=options)()
 
 
-def abstract_state(state: TrainState) -> PyTree[jax.ShapeDtypeStruct]:
-    """Shapes, types and shardings of a state: what a checkpoint is restored into."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), state)
+def abstract_state(boxed: PyTree, mesh: Mesh) -> PyTree[jax.ShapeDtypeStruct]:
+    """Shapes, types and shardings of the state that `create_state` makes: what a checkpoint is restored into.
+
+    Args:
+        boxed: of `boxed_state`.
+        mesh: where it is to lie.
+    """
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        nn.unbox(boxed),
+        state_sharding(mesh, boxed),
+    )
 
 
 def update_ema(ema: Any, params: Any, step: Int[Array, ""], decay: float) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import flax.struct
 import grain
@@ -30,11 +30,17 @@ class Preview:
 class Task(Protocol):
     """A model, its loss and its data.
 
-        source ──transforms──► batch ──loss(params, batch, key)──► loss, metrics
+        source ──transforms──► batch ──loss(params, batch, keys)──► loss, metrics
 
     A task is a pytree: frozen weights are its leaves, so that the jitted step takes them as an argument; all else is
     static.
+
+    Attributes:
+        separable: whether the loss of a batch is the mean of the losses of its parts, so that gradients can be
+            accumulated; False for contrastive losses.
     """
+
+    separable: ClassVar[bool]
 
     def transforms(self, preview: bool = False) -> list[grain.transforms.Map | grain.transforms.RandomMap]:
         """From a clip record to one element of a batch, in training or for `preview`."""
@@ -45,9 +51,15 @@ class Task(Protocol):
         ...
 
     def loss(
-        self, params: Params, batch: Batch, key: PRNGKeyArray
+        self, params: Params, batch: Batch, keys: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Mapping[str, Float[Array, ""]]]:
-        """The loss to minimise, a mean over the batch, and scalars to log."""
+        """The loss to minimise, a mean over the batch, and scalars to log.
+
+        Args:
+            params: the weights.
+            batch: of `transforms()`.
+            keys: one for each example [B]; what is random about an example follows from its key alone.
+        """
         ...
 
     def preview(self, params: Params, batch: Batch, key: PRNGKeyArray) -> Preview:

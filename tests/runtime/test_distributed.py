@@ -1,24 +1,37 @@
-"""Start-up: what the environment says, without starting anything."""
+"""Start-up: what the environment says, without starting anything; and what hosts that disagree are told."""
 
 import jax
 import pytest
 
-from adiff_jax.runtime.distributed import announced_processes, is_leader, start
+from adiff_jax.runtime import distributed
+from adiff_jax.runtime.distributed import DisagreementError, agree, find_place, gather, gather_numbers, is_leader, start
 
 
 @pytest.mark.parametrize(
-    ("environ", "processes"),
+    ("environ", "place"),
     [
-        ({}, 1),
-        ({"JAX_NUM_PROCESSES": "4"}, 4),
-        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2"}, 2),
-        ({"SLURM_NTASKS": "2"}, 1),
-        ({"TPU_WORKER_HOSTNAMES": "localhost"}, 1),
-        ({"TPU_WORKER_HOSTNAMES": "a,b,c"}, 3),
+        ({}, "one process"),
+        ({"JAX_NUM_PROCESSES": "1"}, "one process"),
+        ({"JAX_NUM_PROCESSES": "4"}, "announced"),
+        ({"JAX_NUM_PROCESSES": "4", "SLURM_STEP_NUM_TASKS": "4"}, "announced"),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2"}, "Slurm"),
+        ({"SLURM_STEP_NUM_TASKS": "1"}, "one process"),
+        ({"SLURM_NTASKS": "2"}, "one process"),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, "one process"),
+        ({"TPU_WORKER_HOSTNAMES": "a,b,c"}, "TPU"),
+        ({"TPU_WORKER_HOSTNAMES": "a", "MEGASCALE_COORDINATOR_ADDRESS": "b"}, "TPU"),
     ],
 )
-def test_announced_processes(environ: dict[str, str], processes: int) -> None:
-    assert announced_processes(environ) == processes
+def test_find_place(environ: dict[str, str], place: str) -> None:
+    assert find_place(environ) == place
+
+
+def test_a_tpu_machine_asks_the_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed.glob, "glob", lambda pattern: ["/dev/accel0"] if "accel" in pattern else [])
+    monkeypatch.setattr(distributed.importlib.util, "find_spec", lambda name: object())
+    assert find_place({}) == "TPU"
+    assert find_place({"JAX_PLATFORMS": "cpu"}) == "one process"
+    assert find_place({"TPU_WORKER_HOSTNAMES": "localhost"}) == "one process"
 
 
 def test_start_joins_whom_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,9 +39,11 @@ def test_start_joins_whom_the_environment_names(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args: calls.append(args))
     start({})
     assert calls == []
-    start({"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1", "JAX_COORDINATOR_ADDRESS": "host:1234"})
+    announced = {"JAX_NUM_PROCESSES": "2", "JAX_COORDINATOR_ADDRESS": "host:1234"}
+    start(announced | {"JAX_PROCESS_ID": "1"})
+    start(announced | {"JOB_COMPLETION_INDEX": "0"})
     start({"SLURM_STEP_NUM_TASKS": "2"})
-    assert calls == [("host:1234", 2, 1), ()]
+    assert calls == [("host:1234", 2, 1), ("host:1234", 2, 0), ()]
 
 
 def test_half_an_announcement_is_an_error() -> None:
@@ -36,5 +51,18 @@ def test_half_an_announcement_is_an_error() -> None:
         start({"JAX_NUM_PROCESSES": "2"})
 
 
-def test_one_process_is_the_leader() -> None:
+def test_one_process_is_the_leader_and_agrees_with_itself() -> None:
     assert is_leader()
+    agree({"code": "1"}, "")
+    assert gather({"code": "1"}) == [{"code": "1"}]
+    assert gather_numbers({"a": 2.0})["a"].tolist() == [2.0]
+
+
+def test_a_disagreement_names_the_facts_and_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = [{"seed": "0", "code": "1"}, {"seed": "0", "code": "2"}, {"seed": "0", "code": "1"}, {"seed": "0"}]
+    monkeypatch.setattr(distributed, "gather", lambda facts: hosts)
+    with pytest.raises(DisagreementError) as raised:
+        agree(hosts[0], "install the same")
+    assert str(raised.value) == (
+        "the hosts disagree: code is 1 on hosts 0, 2, 2 on host 1, nothing on host 3: install the same"
+    )

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from adiff_jax.runtime import logging
-from adiff_jax.runtime.logging import Progress, ScalarWriter
+from adiff_jax.runtime.logging import Progress, ScalarWriter, compare_hosts
 
 
 def lines(directory: Path) -> list[dict]:
@@ -43,3 +44,15 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     now[0] += 5
     assert progress.read(50) == {"samples_per_second": 16.0, "input_wait": 0.0, "seconds_left": 25.0}
+
+
+def test_skipped_steps_stand_in_the_line_if_there_are_any() -> None:
+    progress = Progress(0, 10, 1)
+    assert progress.line(5, {"skipped": 2.0, "seconds_left": 0.0}) == "5/10  skipped 2  left 0:00:00"
+    assert "skipped" not in progress.line(5, {"loss": 1.0, "skipped": 0.0, "seconds_left": 0.0})
+
+
+def test_the_slowest_host_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = {"busy": np.array([2.0, 2.0, 5.0, 1.0]), "input_wait": np.array([0.1, 0.0, 0.2, 0.6])}
+    monkeypatch.setattr(logging, "gather_numbers", lambda values: hosts)
+    assert compare_hosts(2.0, 0.1) == {"input_wait": 0.6, "slowest_host": 2, "slowest_host_lag": 2.5}

@@ -13,7 +13,19 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from adiff_jax.runtime.sharding import AXES, batch_sharding, make_mesh, on_mesh, shard_batch, state_sharding
+from adiff_jax.runtime.sharding import (
+    AXES,
+    batch_sharding,
+    make_mesh,
+    on_mesh,
+    pick_mesh,
+    place,
+    process_part,
+    replicate,
+    shard_batch,
+    state_sharding,
+    to_host,
+)
 
 
 @pytest.mark.parametrize("sizes", [{}, {"data": -1}, {"data": 1, "tensor": 1}, {"fsdp": -1, "group": 1}])
@@ -46,6 +58,78 @@ def test_parameters_follow_their_logical_names() -> None:
     shardings = state_sharding(mesh, boxed)
     assert shardings["kernel"].spec == PartitionSpec("fsdp", "tensor")
     assert shardings["bias"].spec == PartitionSpec()
+
+
+def test_one_process_loads_all_of_a_batch() -> None:
+    assert process_part(make_mesh({}, jax.devices()[:1])) == (0, 1)
+
+
+def test_there_and_back() -> None:
+    mesh = make_mesh({}, jax.devices()[:1])
+    tree = {"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2)}
+    for placed in (replicate(mesh, tree), place(tree, {"a": batch_sharding(mesh), "b": replicated_on(mesh)})):
+        back = to_host(placed)
+        assert jax.tree.all(jax.tree.map(np.array_equal, back, tree))
+
+
+def replicated_on(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
+    return jax.sharding.NamedSharding(mesh, PartitionSpec())
+
+
+def boxed(*leaves: tuple[tuple[int, ...], tuple[str | None, ...]]) -> list:
+    return [nn.LogicallyPartitioned(jax.ShapeDtypeStruct(shape, jnp.float32), names) for shape, names in leaves]
+
+
+# 2^20 values, 4 MiB.
+SQUARE = boxed(((1024, 1024), ("embed", "mlp")))
+SIXTEENTH, FIFTH = 16 * 2**22, 5 * 2**22  # memory of which it is a share; an eighth at most is for the state
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch", "memory", "sizes", "picked"),
+    [
+        (1, 7, None, {}, (1, 1, 1, 1)),
+        (8, 16, None, {}, (8, 1, 1, 1)),
+        (8, 16, SIXTEENTH, {}, (8, 1, 1, 1)),
+        (8, 16, FIFTH, {}, (4, 2, 1, 1)),
+        (8, 16, FIFTH / 16, {}, (1, 8, 1, 1)),  # nothing fits: as little as possible a device
+        (8, 4, None, {}, (4, 1, 2, 1)),  # more devices than examples
+        (8, 16, FIFTH, {"data": 1}, (1, 8, 1, 1)),
+        (8, 16, FIFTH, {"data": 0, "fsdp": 0, "tensor": 4, "group": 1}, (2, 1, 4, 1)),
+        (8, 16, None, {"group": 2}, (4, 1, 1, 2)),
+        (256, 512, FIFTH / 4, {}, (32, 8, 1, 1)),
+        (6, 12, None, {}, (6, 1, 1, 1)),
+    ],
+)
+def test_pick_mesh(devices: int, batch: int, memory: float | None, sizes: dict, picked: tuple[int, ...]) -> None:
+    mesh = pick_mesh(devices, batch_size=batch, state=SQUARE, memory=memory, sizes=sizes)
+    assert tuple(mesh[axis] for axis in AXES) == picked
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch", "sizes"), [(7, 10, {}), (4, 1, {"tensor": 1}), (4, 4, {"data": 3}), (4, 4, {"group": 3})]
+)
+def test_no_mesh_can_be_picked(devices: int, batch: int, sizes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="change batch_size or mesh"):
+        pick_mesh(devices, batch_size=batch, state=SQUARE, sizes=sizes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "names", "spec"),
+    [
+        ((8, 12), ("embed", "mlp"), ("fsdp", "tensor")),
+        ((6, 12), ("embed", "mlp"), (None, "tensor")),  # 4 does not divide 6
+        ((8, 5), ("embed", "mlp"), ("fsdp",)),
+        ((3, 8, 8), ("layers", "embed", None), (None, "fsdp")),
+        ((2**10, 2**11), (), (None, "fsdp")),  # large without names, along the largest
+        ((4, 2, 2**20), ("layers", None, "mlp"), (None, None, "tensor")),  # never along the layers
+        ((8, 8), (), ()),
+        ((8, 8), ("embed", "embed"), ("fsdp",)),
+    ],
+)
+def test_where_a_leaf_lies(shape: tuple[int, ...], names: tuple[str | None, ...], spec: tuple) -> None:
+    mesh = jax.sharding.AbstractMesh((1, 4, 2, 1), AXES)
+    assert state_sharding(mesh, boxed((shape, names)))[0].spec == PartitionSpec(*spec)
 
 
 def test_batches_lie_over_data_and_fsdp() -> None:

@@ -5,18 +5,22 @@ import json
 import shlex
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
-from toy import toy_config
+from toy import ToyTask, toy_config
 
+from adiff_jax.data.source import SyntheticSource
+from adiff_jax.data.transforms import autoencoder_transforms
 from adiff_jax.media.video import read_video
 from adiff_jax.runtime.checkpoints import Checkpoints
 from adiff_jax.train import loop
-from adiff_jax.train.loop import TrainingError, train
+from adiff_jax.train.health import TrainingError, batch_ids
+from adiff_jax.train.loop import train
 from adiff_jax.weights.tensors import load_tensors
 
 
@@ -121,9 +125,58 @@ class TestTrain:
         config.max_skipped = 3
         with pytest.raises(TrainingError, match="4 steps in a row up to step 4"):
             train(config, tmp_path)
+        assert scalars(tmp_path)[-1]["skipped"] == 2
+        reports = [json.loads(path.read_text()) for path in sorted((tmp_path / "skipped").iterdir())]
+        assert [report["step"] for report in reports] == [1, 2, 3, 4]
+        assert reports[0]["loss"] in ("inf", "nan")
+        # Six clips in batches of two: three steps go through all of them once.
+        ids = [identifier for report in reports[:3] for identifier in report["clips"]]
+        assert sorted(ids) == [f"synthetic-{i}" for i in range(6)]
+
+    def test_clips_of_a_batch_are_found_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        transforms = autoencoder_transforms(flip=False, affine=False, jitter=False)
+        monkeypatch.setattr(ToyTask, "transforms", lambda self: transforms)
+        config = toy_config()
+        source = SyntheticSource(6, num_frames=2, size=16)
+        with closing(loop.load_batches(ToyTask(), source, config, (0, 1))) as batches:
+            pictures = [next(batches)["landmarks"] for _ in range(3)]
+        for step, landmarks in enumerate(pictures, start=1):
+            for identifier, drawn in zip(batch_ids(source, config, step), landmarks):
+                frames = source[int(identifier.removeprefix("synthetic-"))].landmarks[..., :2]
+                assert np.abs(frames - drawn).max(axis=(1, 2)).min() < 1e-6
+
+    def test_batches_in_parts(self, tmp_path: Path) -> None:
+        assert train(toy_config(steps=4), tmp_path / "whole")
+        config = toy_config(steps=4)
+        config.accumulate = 2
+        assert train(config, tmp_path / "parts")
+        np.testing.assert_allclose(final_gain(tmp_path / "parts"), final_gain(tmp_path / "whole"), rtol=1e-5)
+
+    def test_profiles_the_steps_that_the_config_names(self, tmp_path: Path) -> None:
+        config = toy_config(steps=4)
+        config.profile.first, config.profile.steps = 3, 1
+        config.checkpoint.directory = str(tmp_path / "elsewhere")
+        assert train(config, tmp_path / "run")
+        assert len(list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))) == 1
+        assert not (tmp_path / "run" / "checkpoints").exists()
+        assert Checkpoints(tmp_path / "elsewhere").steps == [2, 4]
 
     def test_unknown_task_is_refused(self, tmp_path: Path) -> None:
         config = toy_config()
         config.task = "vae"
-        with pytest.raises(ValueError, match="'vae' is none of autoencoder, clip, sdit"):
+        with pytest.raises(ValueError, match="'vae' is none of"):
+            train(config, tmp_path)
+
+    @pytest.mark.parametrize("parts", [0, 3])
+    def test_impossible_parts_are_refused(self, tmp_path: Path, parts: int) -> None:
+        config = toy_config()
+        config.accumulate = parts
+        with pytest.raises(ValueError, match="cannot be computed in"):
+            train(config, tmp_path)
+
+    def test_a_contrastive_batch_cannot_be_divided(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ToyTask, "separable", False)
+        config = toy_config()
+        config.accumulate = 2
+        with pytest.raises(ValueError, match="accumulate must be 1"):
             train(config, tmp_path)

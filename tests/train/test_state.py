@@ -8,7 +8,14 @@ import pytest
 from toy import ToyTask, toy_config
 
 from adiff_jax.runtime.sharding import make_mesh
-from adiff_jax.train.state import abstract_state, create_state, make_optimizer, make_schedule, update_ema
+from adiff_jax.train.state import (
+    abstract_state,
+    boxed_state,
+    create_state,
+    make_optimizer,
+    make_schedule,
+    update_ema,
+)
 
 STEPS = 10
 
@@ -65,13 +72,14 @@ def test_decay_warms_up(step: int, decay: float) -> None:
 
 def test_a_new_state() -> None:
     optimizer = make_optimizer(toy_config().optimizer, STEPS)
-    state = create_state(ToyTask(), optimizer, 3, {}, make_mesh({}, jax.devices()[:1]))
+    mesh = make_mesh({}, jax.devices()[:1])
+    state = create_state(ToyTask(), optimizer, 3, {}, mesh)
     assert state.step == state.skipped == 0
     np.testing.assert_array_equal(state.ema["gain"], state.params["gain"])
     again = create_state(ToyTask(), optimizer, 3, {}, make_mesh({}, jax.devices()[:1]))
     np.testing.assert_array_equal(again.params["gain"], state.params["gain"])
     other = create_state(ToyTask(), optimizer, 4, {}, make_mesh({}, jax.devices()[:1]))
     assert not np.array_equal(other.params["gain"], state.params["gain"])
-    shapes = abstract_state(state)
+    shapes = abstract_state(boxed_state(ToyTask(), optimizer, 3, {}), mesh)
     assert jax.tree.structure(shapes) == jax.tree.structure(state)
     assert shapes.params["gain"].sharding == state.params["gain"].sharding

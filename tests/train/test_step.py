@@ -28,8 +28,8 @@ def state() -> TrainState:
 
 def test_moves_weights_against_the_gradient(step: Callable, state: TrainState) -> None:
     new, metrics = step(ToyTask(), state, BATCH)
-    key = jax.random.fold_in(state.key, 0)
-    (loss, _), gradient = jax.value_and_grad(ToyTask().loss, has_aux=True)(state.params, BATCH, key)
+    keys = jax.random.split(jax.random.fold_in(state.key, 0), 4)
+    (loss, _), gradient = jax.value_and_grad(ToyTask().loss, has_aux=True)(state.params, BATCH, keys)
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-6)
     np.testing.assert_allclose(metrics["gradient_norm"], jnp.linalg.norm(gradient["gain"]), rtol=1e-6)
     np.testing.assert_allclose(new.params["gain"], state.params["gain"] - 0.1 * gradient["gain"], rtol=1e-6)
@@ -54,3 +54,22 @@ def test_a_step_that_is_not_finite_changes_no_weights(step: Callable, state: Tra
     assert twice.skipped == 2
     well, _ = step(ToyTask(), twice, BATCH)
     assert well.skipped == 0
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_batch_in_parts_gives_the_same_step(step: Callable, state: TrainState, parts: int) -> None:
+    whole, metrics = step(ToyTask(), state, BATCH)
+    in_parts, part_metrics = jax.jit(make_step(optax.sgd(0.1), 0.9, accumulate=parts))(ToyTask(), state, BATCH)
+    for name in metrics:  # float32 sums in another order
+        np.testing.assert_allclose(part_metrics[name], metrics[name], rtol=1e-6)
+    np.testing.assert_allclose(in_parts.params["gain"], whole.params["gain"], rtol=1e-6)
+
+
+def test_noise_of_an_example_does_not_depend_on_the_others() -> None:
+    keys = jax.random.split(jax.random.key(0), 4)
+    whole = ToyTask().loss({"gain": jnp.ones((1, 3))}, BATCH, keys)[0]
+    halves = [
+        ToyTask().loss({"gain": jnp.ones((1, 3))}, {"image": BATCH["image"][i : i + 2]}, keys[i : i + 2])[0]
+        for i in (0, 2)
+    ]
+    np.testing.assert_allclose(np.mean(halves), whole, rtol=1e-6)

@@ -27,6 +27,7 @@ from configs import autoencoder, clip, sdit
 
 SOURCE = open_source("synthetic:4", num_frames=6, size=32)
 KEY = jax.random.key(0)
+KEYS = jax.random.split(KEY, 2)  # of the examples of a batch
 
 
 def first_batch(task, preview: bool = False) -> dict[str, jax.Array]:
@@ -55,8 +56,9 @@ class TestAutoencoder:
         task = make_task(autoencoder.get_config("small128,tiny"), SOURCE, tmp_path)
         batch = first_batch(task)
         moments = jnp.zeros((2, 4, 4, 8))
-        monkeypatch.setattr(AutoencoderKL, "apply", lambda self, variables, image, key: (image, moments))
-        loss, metrics = task.loss({}, batch, KEY)
+        perfect = {"encode": moments, "decode": batch["image"]}
+        monkeypatch.setattr(AutoencoderKL, "apply", lambda self, variables, x, method: perfect[method])
+        loss, metrics = task.loss({}, batch, KEYS)
         assert loss == metrics["l1"] == metrics["edges"] == metrics["kl"] == 0
         assert metrics["psnr"] == np.inf
 
@@ -91,7 +93,7 @@ class TestAutoencoder:
         config.init_from = str(tmp_path / "autoencoder")
         task = make_task(config, SOURCE, tmp_path)
         batch = first_batch(task)
-        grads = flatten_dict(jax.jit(jax.grad(lambda params: task.loss(params, batch, KEY)[0]))(params), sep="/")
+        grads = flatten_dict(jax.jit(jax.grad(lambda params: task.loss(params, batch, KEYS)[0]))(params), sep="/")
         moved = {path.split("/")[0] for path, grad in grads.items() if np.any(grad)}
         assert moved == {"decoder", "post_quant_conv"}
         task.export(tmp_path / "export", params, [])
@@ -131,7 +133,7 @@ class TestCLIP:
         batch = first_batch(task)
         assert (batch["tokens"].max(axis=1) == task.model.config.eos_token_id).all()
         params = jax.jit(lambda key: task.init(key, batch))(KEY)
-        loss, metrics = task.loss(params, batch, KEY)
+        loss, metrics = task.loss(params, batch, KEYS)
         assert 0 < loss < 10
         assert 0 <= metrics["accuracy"] <= 1
         np.testing.assert_allclose(metrics["scale"], 1 / 0.07, rtol=1e-4)
@@ -166,7 +168,7 @@ class TestSDiT:
             "clip": jnp.zeros((4096, 8)),
             "landmarks": jnp.zeros((4096, 1, 478, 2)),
         }
-        task.replace(encoded=True).loss({}, batch, KEY)
+        task.replace(encoded=True).loss({}, batch, jax.random.split(KEY, 4096))
         clip_mask, landmarks_mask = np.asarray(seen[0].clip_mask), np.asarray(seen[0].landmarks_mask)
         # Five standard deviations of a share of 4096 draws: at most 5 sqrt(0.25 / 4096) = 0.04.
         np.testing.assert_allclose(1 - clip_mask.mean(), 0.1, atol=0.04)
@@ -185,7 +187,7 @@ class TestSDiT:
 
         monkeypatch.setattr(task.model.__class__, "apply", oracle)
         batch = {"moments": moments, "clip": jnp.zeros((2, 8)), "landmarks": jnp.zeros((2, 1, 478, 2))}
-        loss, metrics = task.loss({}, batch, KEY)
+        loss, metrics = task.loss({}, batch, KEYS)
         np.testing.assert_allclose([loss, metrics["mse"]], 0, atol=1e-6)  # float32 through z_t and back
 
     def test_encoding_in_the_step_or_before_is_the_same(self, tmp_path: Path, frozen: Path) -> None:
@@ -204,7 +206,7 @@ class TestSDiT:
         params = jax.tree.map(lambda leaf: 0.1 * jax.random.normal(KEY, leaf.shape), params)
         loss = jax.jit(SDiTTask.loss)
         np.testing.assert_allclose(
-            loss(task, params, batch, KEY)[0], loss(task.replace(encoded=True), params, encoded, KEY)[0], rtol=1e-5
+            loss(task, params, batch, KEYS)[0], loss(task.replace(encoded=True), params, encoded, KEYS)[0], rtol=1e-5
         )
 
     def test_frozen_weights_are_leaves(self, tmp_path: Path, frozen: Path) -> None:

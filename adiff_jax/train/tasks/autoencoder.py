@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import flax.struct
 import jax
@@ -55,6 +56,7 @@ class AutoencoderTask:
     gradient_weight: float = flax.struct.field(pytree_node=False)
     kl_weight: float = flax.struct.field(pytree_node=False)
     decoder_noise: float = flax.struct.field(pytree_node=False)
+    separable: ClassVar[bool] = True
 
     @classmethod
     def create(cls, config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> "AutoencoderTask":
@@ -77,14 +79,17 @@ class AutoencoderTask:
         return self.model.init(key, jnp.zeros((1, *batch["image"].shape[1:])))["params"]
 
     def loss(
-        self, params: Params, batch: Batch, key: PRNGKeyArray
+        self, params: Params, batch: Batch, keys: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Mapping[str, Float[Array, ""]]]:
         """The loss above; logs `l1`, `psnr` (dB, of pictures in [0, 255]), `edges`, `kl` and `latent_std`."""
         image = batch["image"]
+        moments = self.model.apply({"params": params}, image, method="encode")
         if self.decoder_noise:
-            reconstruction, moments = self._reconstruct_from_noise(params, image, key)
+            moments = jax.lax.stop_gradient(moments)
+            latents = self._noisy_latents(moments, keys)
         else:
-            reconstruction, moments = self.model.apply({"params": params}, image, key)
+            latents = jax.vmap(posterior_sample)(keys, moments)
+        reconstruction = self.model.apply({"params": params}, latents, method="decode")
         error = (reconstruction - image).astype(jnp.float32)
         height, width = image.shape[1] // WEIGHT_CELL, image.shape[2] // WEIGHT_CELL
         weights = landmark_weights(batch["landmarks"], (height, width), self.regions)
@@ -123,17 +128,13 @@ class AutoencoderTask:
         )
         save_component(folder / "autoencoder", config, params)
 
-    def _reconstruct_from_noise(
-        self, params: Params, image: Float[Array, "B H W C"], key: PRNGKeyArray
-    ) -> tuple[Float[Array, "B H W C"], Float[Array, "B h w c2"]]:
-        """As the model does, but with noise added to its latents, and no gradient to the encoder."""
-        sample_key, level_key, noise_key = jax.random.split(key, 3)
-        moments = self.model.apply({"params": params}, image, method="encode")
-        moments = jax.lax.stop_gradient(moments)
-        latents = scale_latents(self.model.config, posterior_sample(sample_key, moments))
-        level = self.decoder_noise * jnp.abs(jax.random.normal(level_key, (len(image), 1, 1, 1)))
-        latents = unscale_latents(self.model.config, latents + level * jax.random.normal(noise_key, latents.shape))
-        return self.model.apply({"params": params}, latents, method="decode"), moments
+    def _noisy_latents(self, moments: Float[Array, "B h w c2"], keys: PRNGKeyArray) -> Float[Array, "B h w c"]:
+        """Samples of the posterior with noise added where they are scaled."""
+        sample_keys, level_keys, noise_keys = jax.vmap(jax.random.split, (0, None), 1)(keys, 3)
+        latents = scale_latents(self.model.config, jax.vmap(posterior_sample)(sample_keys, moments))
+        level = self.decoder_noise * jnp.abs(jax.vmap(jax.random.normal)(level_keys))[:, None, None, None]
+        noise = jax.vmap(lambda key: jax.random.normal(key, latents.shape[1:]))(noise_keys)
+        return unscale_latents(self.model.config, latents + level * noise)
 
     def _latents_and_gains(
         self, params: Params, image: Float[Array, "B H W C"]

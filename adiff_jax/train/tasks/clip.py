@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import flax.struct
 import jax
@@ -35,6 +36,7 @@ class CLIPTask:
     model: CLIP = flax.struct.field(pytree_node=False)
     tokenizer: Tokenizer = flax.struct.field(pytree_node=False)
     tokenizer_folder: Path = flax.struct.field(pytree_node=False)
+    separable: ClassVar[bool] = False
 
     @classmethod
     def create(cls, config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> "CLIPTask":
@@ -70,7 +72,7 @@ class CLIPTask:
         return self.model.init(key, jnp.zeros((1, side, side, 3)), jnp.zeros((1, length), jnp.int32))["params"]
 
     def loss(
-        self, params: Params, batch: Batch, key: PRNGKeyArray
+        self, params: Params, batch: Batch, keys: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Mapping[str, Float[Array, ""]]]:
         """The contrastive loss; logs `accuracy`, the share of pictures whose nearest text is right, and `scale`."""
         logits, scale = self._logits(params, batch)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.struct
 import grain
@@ -71,6 +71,7 @@ class SDiTTask:
     process: Process
     autoencoder_params: Params
     clip_params: Params | None
+    separable: ClassVar[bool] = True
 
     @classmethod
     def create(cls, config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> "SDiTTask":
@@ -118,18 +119,18 @@ class SDiTTask:
         return self.model.init(key, latents, jnp.zeros(1), cond)["params"]
 
     def loss(
-        self, params: Params, batch: Batch, key: PRNGKeyArray
+        self, params: Params, batch: Batch, keys: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Mapping[str, Float[Array, ""]]]:
         """The weighted error at one diffusion time a sequence; logs `mse`, the error without weights."""
-        latent_key, noise_key, time_key, clip_key, landmarks_key = jax.random.split(key, 5)
-        x0, cond = self._encode(batch, latent_key)
-        size = x0.shape[0]
+        latent_keys, noise_keys, time_keys, clip_keys, landmark_keys = jax.vmap(jax.random.split, (0, None), 1)(keys, 5)
+        x0, cond = self._encode(batch, latent_keys)
         cond = cond.replace(
-            clip_mask=jax.random.bernoulli(clip_key, 1 - self.drop_clip, (size,)),
-            landmarks_mask=jax.random.bernoulli(landmarks_key, 1 - self.drop_landmarks, (size,)),
+            clip_mask=jax.vmap(jax.random.bernoulli, (0, None))(clip_keys, 1 - self.drop_clip),
+            landmarks_mask=jax.vmap(jax.random.bernoulli, (0, None))(landmark_keys, 1 - self.drop_landmarks),
         )
-        t = jax.random.randint(time_key, (size,), 0, self.process.schedule.num_steps)
-        noise = jax.random.normal(noise_key, x0.shape)
+        num_steps = self.process.schedule.num_steps
+        t = jax.vmap(lambda key: jax.random.randint(key, (), 0, num_steps))(time_keys)
+        noise = jax.vmap(lambda key: jax.random.normal(key, x0.shape[1:]))(noise_keys)
         z_t = self.process.corrupt(x0, noise, t)
         prediction = self.model.apply({"params": params}, z_t, t.astype(jnp.float32), cond).astype(jnp.float32)
         target = self.process.target(x0, noise, t)
@@ -142,7 +143,7 @@ class SDiTTask:
 
     def preview(self, params: Params, batch: Batch, key: PRNGKeyArray) -> Preview:
         """Videos: each clip's own, beside it what is sampled from its landmarks and its CLIP embedding."""
-        x0, cond = self._encode(batch, key)
+        x0, cond = self._encode(batch, jax.random.split(key, len(batch["landmarks"])))
         plan = anchored_plan("shifted", x0.shape[1], self.model.config.num_frames)
 
         def denoise(z_t, t, cond):
@@ -168,7 +169,7 @@ class SDiTTask:
         scheduler.parent.mkdir(exist_ok=True)
         scheduler.write_text(json.dumps(dataclasses.asdict(self.diffusion), indent=2) + "\n")
 
-    def _encode(self, batch: Batch, key: PRNGKeyArray) -> tuple[Float[Array, "B S h w c"], Conditioning]:
+    def _encode(self, batch: Batch, keys: PRNGKeyArray) -> tuple[Float[Array, "B S h w c"], Conditioning]:
         """Latents, sampled and scaled, and the conditions, all given."""
         if self.encoded:
             moments, clip = batch["moments"], batch["clip"]
@@ -177,7 +178,7 @@ class SDiTTask:
             images = resize(batch["clip_image"], self.clip.config.image_size)
             clip = self.clip.apply({"params": self.clip_params}, images, method="encode_image")
             clip = clip / jnp.linalg.norm(clip, axis=-1, keepdims=True)
-        x0 = scale_latents(self.autoencoder.config, posterior_sample(key, moments))
+        x0 = scale_latents(self.autoencoder.config, jax.vmap(posterior_sample)(keys, moments))
         return x0, Conditioning.create(clip, batch["landmarks"])
 
 

@@ -49,6 +49,18 @@ def shared() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def config_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests keep what belongs to a user, such as the key that signs."""
+    return tmp_path_factory.mktemp("config")
+
+
+@pytest.fixture(autouse=True)
+def no_files_of_the_user(config_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps tests away from the files of who runs them."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(config_home))
+
+
 @pytest.fixture(autouse=True)
 def landmark_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets MediaPipe's landmark model be found where the real test data are."""

@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None takes those of the process, and stderr for messages of Python alone.
 
     Returns:
-        The exit code: 0, or 2 when an input cannot be used (said in one line on stderr), 130 when interrupted.
+        The exit code: what the command gives, or 0; 2 when an input cannot be used (said in one line on stderr), 130
+        when interrupted.
     """
     if argv is None:
         argv = sys.argv[1:]
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="adiff: %(message)s")
     logging.getLogger("adiff_jax").setLevel(logging.INFO)
     try:
-        command.run()
+        code = command.run()
     except KeyboardInterrupt:
         return 130
     except (ValueError, OSError) as error:
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"adiff: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    return 0
+    return code or 0
 
 
 def silence_native_code() -> None:

@@ -1,4 +1,4 @@
-"""The only way out for a generated video: encoded, with the driver's sound, marked as made by a machine."""
+"""The only way out for a generated video: encoded, with the driver's sound, labelled and signed as machine-made."""
 
 import contextlib
 import os
@@ -11,10 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from adiff_jax.app.pipeline import Reenactment
+from adiff_jax.app.consent import Consent
+from adiff_jax.app.manifest import sign
+from adiff_jax.app.pipeline import GeneratedVideo
 from adiff_jax.app.progress import Progress
-from adiff_jax.app.provenance import Claim, stamp
+from adiff_jax.app.provenance import Claim, Ingredient, stamp
 from adiff_jax.app.sheets import contact_sheet, draw_landmarks, pick_frames, side_by_side
+from adiff_jax.app.signing import Identity, load_identity
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.video import VideoWriter
 
@@ -45,66 +48,94 @@ def output_files(out: str | os.PathLike) -> Exported:
     return Exported(out, out.with_suffix(".side_by_side.mp4"), out.with_suffix(".contact_sheet.png"))
 
 
-def export(reenactment: Reenactment, out: str | os.PathLike, progress: Progress | None = None) -> Exported:
+def export(
+    video: GeneratedVideo,
+    out: str | os.PathLike,
+    progress: Progress | None = None,
+    *,
+    label: bool = True,
+    identity: Identity | None = None,
+    consent: Consent | None = None,
+) -> Exported:
     """Writes the video, and next to it one with source, driver, landmarks and result side by side, and a contact sheet.
 
-    Frames are written as they are decoded. The files appear together when all are complete; after an error there are
-    none.
+    Frames are written as they are decoded. Each file is signed with a C2PA manifest that says how it came to be. The
+    files appear together when all are complete; after an error there are none.
 
     Args:
-        reenactment: what to write.
+        video: what to write.
         out: the video, `*.mp4`.
         progress: called with the numbers of finished and of all frames after each.
+        label: draw `LABEL` into a corner of the frames; the manifest is there in any case.
+        identity: who signs; the self-made key of this machine by default.
+        consent: of the person in the source, for the manifest.
 
     Raises:
         MediaError: see `output_files`.
+        SigningError: see `signing.load_identity` and `manifest.sign`.
     """
     files = output_files(out)
-    claim = Claim(
-        "reenacted", reenactment.bundle, {"source": reenactment.source.name, "driver": reenactment.driving.name}
-    )
-    with _drafts(files) as drafts:
-        rows = _write_videos(reenactment, drafts, claim, progress)
+    identity = identity or load_identity()
+    claim = _claim(video, consent)
+    with _drafts(files) as (drafts, finished):
+        rows = _write_videos(video, drafts, claim, label, progress)
         comment = PngImagePlugin.PngInfo()
         comment.add_text("Comment", claim.sentence())
         Image.fromarray(contact_sheet(rows)).save(drafts.contact_sheet, pnginfo=comment)
+        for draft, path in zip(drafts, finished):
+            sign(draft, path, claim, identity)
     return files
 
 
+def _claim(video: GeneratedVideo, consent: Consent | None) -> Claim:
+    hashes = {"source": video.source.sha256, "driver": video.driving.sha256, "video": video.driving.sha256}
+    persons = ("source", "video")
+    ingredients = (
+        Ingredient(role, name, hashes.get(role), consent if role in persons and hashes[role] else None)
+        for role, name in video.inputs.items()
+    )
+    return Claim(video.action, video.bundle, tuple(ingredients), video.digests)
+
+
 def _write_videos(
-    reenactment: Reenactment, drafts: Exported, claim: Claim, progress: Progress | None
+    video: GeneratedVideo, drafts: Exported, claim: Claim, label: bool, progress: Progress | None
 ) -> tuple[list[np.ndarray], ...]:
     """Writes both videos in one pass; returns the rows of the contact sheet."""
-    source, driving = reenactment.source.picture, reenactment.driving
+    source, driving = video.source.picture, video.driving
     size = source.shape[0]
     chosen = pick_frames(len(driving.points), SHEET_COLUMNS)
     rows: tuple[list[np.ndarray], ...] = ([np.full_like(source, 255)], [np.full_like(source, 255)], [source])
     options = {"audio_from": driving.audio, "comment": claim.sentence()}
     with (
-        VideoWriter(drafts.video, driving.fps, (size, size), **options) as video,
+        VideoWriter(drafts.video, driving.fps, (size, size), **options) as writer,
         VideoWriter(drafts.side_by_side, driving.fps, (4 * size, size), **options) as comparison,
     ):
-        streams = zip(driving.times.tolist(), driving.frames(), reenactment.landmarks, reenactment, strict=True)
+        streams = zip(driving.times.tolist(), driving.frames(), video.landmarks, video, strict=True)
         for index, (time, driver, points, frame) in enumerate(streams):
-            drawing, frame = draw_landmarks(points, size), stamp(frame)
-            video.write(frame, time)
+            drawing, frame = draw_landmarks(points, size), stamp(frame) if label else frame
+            writer.write(frame, time)
             comparison.write(side_by_side(source, driver, drawing, frame), time)
             if index in chosen:
                 for row, picture in zip(rows, (driver, drawing, frame)):
                     row.append(picture)
             if progress is not None:
-                progress(index + 1, len(reenactment))
+                progress(index + 1, len(video))
     return rows
 
 
 @contextlib.contextmanager
-def _drafts(files: Exported) -> Iterator[Exported]:
-    """Names in a folder of their own beside `files`; moved to `files` when all went well, else removed."""
+def _drafts(files: Exported) -> Iterator[tuple[Exported, Exported]]:
+    """Names for drafts and for signed files, in a folder of their own beside `files`.
+
+    The signed ones are moved to `files` when all went well; else nothing is left.
+    """
     folder = Path(tempfile.mkdtemp(prefix=".adiff-", dir=files.video.parent))
     try:
+        (folder / "signed").mkdir()
         drafts = Exported(*(folder / path.name for path in files))
-        yield drafts
-        for draft, path in zip(drafts, files):
+        finished = Exported(*(folder / "signed" / path.name for path in files))
+        yield drafts, finished
+        for draft, path in zip(finished, files):
             draft.replace(path)
     finally:
         shutil.rmtree(folder)

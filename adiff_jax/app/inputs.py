@@ -1,6 +1,7 @@
 """What goes in: who (the source) and how the face moves (the driver), both seen in their face crop."""
 
 import dataclasses
+import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from adiff_jax.data.synthetic import (
 from adiff_jax.data.synthetic.mesh import NUM_LANDMARKS
 from adiff_jax.media.crop import crop_image, crop_track, normalise
 from adiff_jax.media.errors import MediaError
+from adiff_jax.media.files import existing_file
 from adiff_jax.media.landmarks import LandmarkDetector, fill_missing
 from adiff_jax.media.motion import estimate_neutral
 from adiff_jax.media.pictures import read_picture
@@ -44,12 +46,14 @@ class Source:
         picture: the face crop.
         neutral: landmarks of the picture, x right and y down in [-1, 1] of the crop.
         person: who it is, if synthetic.
+        sha256: of the file, or of the pixels of a picture given as such; None if synthetic.
     """
 
     name: str
     picture: Picture
     neutral: Float32[np.ndarray, "478 3"]
     person: Person | None = None
+    sha256: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Driving:
         fps: average frames a second.
         audio: the file whose sound belongs to it.
         frames: opens the frames, cropped to the face, from the start.
+        sha256: of the file; None if synthetic.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Driving:
     fps: Fraction
     audio: Path | None
     frames: Callable[[], Iterator[Picture]]
+    sha256: str | None = None
 
 
 def load_source(
@@ -99,7 +105,21 @@ def load_source(
     boxes = crop_track(track.points)
     name = "picture" if isinstance(source, np.ndarray) else Path(source).name
     (neutral,) = normalise(track.points, boxes).astype(np.float32)
-    return Source(name, crop_image(image, boxes[0], size), neutral)
+    return Source(name, crop_image(image, boxes[0], size), neutral, sha256=fingerprint(source))
+
+
+def fingerprint(source: str | os.PathLike | UInt8[np.ndarray, "H W 3"]) -> str | None:
+    """SHA-256 of a file, or of an RGB picture's pixels, in hexadecimal; None for `synthetic:SEED`.
+
+    Raises:
+        MediaError: there is no such file.
+    """
+    if isinstance(source, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(source)).hexdigest()
+    if _synthetic_seed(source) is not None:
+        return None
+    with existing_file(source, "picture or video").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def synthetic_source(seed: int, size: int) -> Source:
@@ -146,7 +166,7 @@ def load_driving(
                 yield crop_image(frame.image, boxes[index], size)
 
     neutral = estimate_neutral(points, track.blendshapes)
-    return Driving(path.name, points, neutral, track.times, fps, path, frames)
+    return Driving(path.name, points, neutral, track.times, fps, path, frames, fingerprint(path))
 
 
 def _synthetic_driving(seed: int, size: int, num_frames: int) -> Driving:

@@ -1,34 +1,70 @@
-"""What a generated video says of itself: a sentence in its file, and a label in its picture."""
+"""What a generated file says of itself: how it came to be, in words and as data, and a label in its picture."""
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from adiff_jax import __version__
+from adiff_jax.app.consent import Consent
 
 LABEL = "AI-generated"
+SOFTWARE = "adiff_jax"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingredient:
+    """Something that a file was made from.
+
+    Attributes:
+        role: what it was used as: "source", "driver", "text".
+        name: where it comes from, without folders; or the text itself.
+        sha256: of the file, in hexadecimal; None for what is no file.
+        consent: of the person in it.
+    """
+
+    role: str
+    name: str
+    sha256: str | None = None
+    consent: Consent | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """How a video came to be.
+    """How a file came to be.
 
     Attributes:
         action: what was done, as a participle: "reenacted".
         bundle: name of the bundle that made it.
-        inputs: what it was made from, by role.
+        inputs: what it was made from.
+        digests: SHA-256 of the bundle and of its models, by name.
+        composite: whether parts of the picture are a camera's or a painter's, and only the rest is generated.
     """
 
     action: str
     bundle: str
-    inputs: dict[str, str]
+    inputs: tuple[Ingredient, ...]
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    composite: bool = False
 
     def sentence(self) -> str:
         """The claim in words, for a file's comment field."""
-        inputs = ", ".join(f"{role} {name}" for role, name in self.inputs.items())
-        return f"{LABEL} video: {self.action} by adiff_jax {__version__} with the bundle {self.bundle} from {inputs}"
+        inputs = ", ".join(f"{ingredient.role} {ingredient.name}" for ingredient in self.inputs)
+        return f"{LABEL} video: {self.action} by {SOFTWARE} {__version__} with the bundle {self.bundle} from {inputs}"
+
+    def record(self) -> dict[str, Any]:
+        """The claim as JSON data."""
+        return {
+            "software": {"name": SOFTWARE, "version": __version__},
+            "action": self.action,
+            "bundle": {"name": self.bundle, "sha256": self.digests},
+            "inputs": [
+                {key: value for key, value in dataclasses.asdict(ingredient).items() if value is not None}
+                for ingredient in self.inputs
+            ],
+        }
 
 
 def stamp(frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:

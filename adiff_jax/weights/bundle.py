@@ -30,6 +30,7 @@ from adiff_jax.models.clip import CLIP, CLIPConfig
 from adiff_jax.models.identity import IdentityConfig, IdentityNetwork
 from adiff_jax.models.sdit import SDiT, SDiTConfig
 from adiff_jax.types import NUM_LANDMARKS, Conditioning
+from adiff_jax.weights.digest import bundle_digest, component_digest
 from adiff_jax.weights.hub import download, is_repo_id
 from adiff_jax.weights.tensors import Params, WeightsError, load_tensors, save_tensors
 
@@ -69,6 +70,13 @@ class Bundle:
     def process(self) -> Process:
         """The diffusion process that `scheduler` describes."""
         return Process.create(self.scheduler)
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each model and, as `bundle`, of all; see `weights.digest`."""
+        names = ("sdit", "autoencoder", "clip")
+        models = {name: component_digest(getattr(self, name), getattr(self, f"{name}_params")) for name in names}
+        return {**models, "bundle": bundle_digest(models, self.scheduler, self.tokenizer)}
 
     @classmethod
     def load(cls, path: str | os.PathLike = DEFAULT_BUNDLE) -> "Bundle":

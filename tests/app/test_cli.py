@@ -29,7 +29,19 @@ def test_help_imports_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
-    for command in ("reenact", "animate", "edit", "demo", "prepare", "train", "evaluate", "import", "bundle", "info"):
+    for command in (
+        "reenact",
+        "animate",
+        "edit",
+        "demo",
+        "verify",
+        "prepare",
+        "train",
+        "evaluate",
+        "import",
+        "bundle",
+        "info",
+    ):
         assert command in result.stdout
 
 
@@ -39,7 +51,8 @@ def test_options_have_the_promised_names(capsys: pytest.CaptureFixture) -> None:
     assert exit_.value.code == 0
     text = capsys.readouterr().out
     steps = ["steps", "eta", "plan", "anchor", "guidance-clip", "guidance-landmarks", "seed"]
-    for option in ["source", "driving", "out", *steps, "face", "max-frames"]:
+    marking = ["no-label", "certificate", "key", "i-have-consent"]
+    for option in ["source", "driving", "out", *steps, "face", "max-frames", *marking]:
         assert f"--{option} " in text
 
 

@@ -1,5 +1,6 @@
 """The export: the driver's frames, times and sound; labelled; all files or none."""
 
+import dataclasses
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -7,15 +8,18 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
 
+from adiff_jax.app.consent import Consent
 from adiff_jax.app.export import SHEET_COLUMNS, export
 from adiff_jax.app.inputs import Driving, Source
-from adiff_jax.app.pipeline import Reenactment
+from adiff_jax.app.manifest import read_manifest
+from adiff_jax.app.pipeline import GeneratedVideo
 from adiff_jax.app.provenance import LABEL, stamp
+from adiff_jax.app.signing import SigningError
+from adiff_jax.media.comments import read_comment
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.pictures import read_picture
-from adiff_jax.media.video import VideoReader, read_video
+from adiff_jax.media.video import read_video
 
 SIZE = 64
 
@@ -24,7 +28,7 @@ def picture(value: int) -> np.ndarray:
     return np.full((SIZE, SIZE, 3), value, np.uint8)
 
 
-def reenactment(num_frames: int = 12, fails_at: int | None = None, times: np.ndarray | None = None) -> Reenactment:
+def reenactment(num_frames: int = 12, fails_at: int | None = None, times: np.ndarray | None = None) -> GeneratedVideo:
     """A grey video that gets lighter; frame `fails_at` cannot be decoded."""
 
     def decode(latents: jnp.ndarray) -> Iterator[np.ndarray]:
@@ -33,8 +37,10 @@ def reenactment(num_frames: int = 12, fails_at: int | None = None, times: np.nda
                 raise ValueError("the decoder broke")
             yield picture(int(value[0, 0, 0]))
 
-    return Reenactment(
-        source=Source("person.png", picture(200), np.zeros((478, 3), np.float32)),
+    return GeneratedVideo(
+        action="reenacted",
+        inputs={"source": "person.png", "driver": "talk.mp4"},
+        source=Source("person.png", picture(200), np.zeros((478, 3), np.float32), sha256="1" * 64),
         driving=Driving(
             name="talk.mp4",
             points=np.zeros((num_frames, 478, 3), np.float32),
@@ -43,16 +49,14 @@ def reenactment(num_frames: int = 12, fails_at: int | None = None, times: np.nda
             fps=Fraction(24),
             audio=None,
             frames=lambda: iter([picture(100)] * num_frames),
+            sha256="2" * 64,
         ),
         landmarks=np.zeros((num_frames, 478, 3), np.float32),
         bundle="tiny",
-        sample=lambda: 10.0 * jnp.arange(num_frames)[:, None, None, None],
+        latents=[10.0 * jnp.arange(num_frames)[:, None, None, None]],
         decode=decode,
+        digests={"bundle": "ab" * 32},
     )
-
-
-def comment_of(video: VideoReader) -> str:
-    return video._container.metadata["comment"]
 
 
 def test_files_and_their_contents(tmp_path: Path) -> None:
@@ -63,8 +67,6 @@ def test_files_and_their_contents(tmp_path: Path) -> None:
         frames = [frame.image for frame in video]
         assert video.fps == 24
         assert len(frames) == 12
-        assert LABEL in comment_of(video)
-        assert "source person.png, driver talk.mp4" in comment_of(video)
     for index, frame in enumerate(frames):
         expected = stamp(picture(10 * index)).astype(int)
         assert np.abs(frame - expected)[: SIZE // 2].max() <= 3  # what 4:2:0 and x264 leave of flat grey
@@ -75,7 +77,37 @@ def test_files_and_their_contents(tmp_path: Path) -> None:
         np.testing.assert_allclose(row.reshape(4, SIZE, 3).mean(axis=(1, 2)), [200, 100, 0, 0], atol=4)
     sheet = read_picture(files.contact_sheet)
     assert sheet.shape == (3 * SIZE + 4, (1 + SHEET_COLUMNS) * SIZE + 2 * SHEET_COLUMNS, 3)
-    assert LABEL in Image.open(files.contact_sheet).text["Comment"]
+    for path in files:
+        assert LABEL in read_comment(path)
+        assert "source person.png, driver talk.mp4" in read_comment(path)
+
+
+def test_every_file_is_signed_and_says_of_what_it_was_made(tmp_path: Path) -> None:
+    consent = Consent.now("declared on the web page")
+    for path in export(reenactment(), tmp_path / "out.mp4", consent=consent):
+        report = read_manifest(path)
+        assert (report.status, report.generated, report.trusted) == ("unchanged", True, True)
+        assert report.record["bundle"] == {"name": "tiny", "sha256": {"bundle": "ab" * 32}}
+        assert report.record["inputs"] == [
+            {"role": "source", "name": "person.png", "sha256": "1" * 64, "consent": dataclasses.asdict(consent)},
+            {"role": "driver", "name": "talk.mp4", "sha256": "2" * 64},
+        ]
+
+
+def test_without_the_label_the_manifest_stays(tmp_path: Path) -> None:
+    files = export(reenactment(), tmp_path / "out.mp4", label=False)
+    with read_video(files.video) as video:
+        for index, frame in enumerate(video):
+            assert np.abs(frame.image.astype(int) - 10 * index).max() <= 3  # flat grey up to the corner
+    assert read_manifest(files.video).generated
+
+
+def test_a_key_that_cannot_be_used_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    with pytest.raises(SigningError):
+        export(reenactment(fails_at=0), tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_times_of_the_driver_are_kept(tmp_path: Path) -> None:

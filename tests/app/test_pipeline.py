@@ -156,6 +156,8 @@ def test_a_picture_without_a_face_is_refused(shared: Path, bundle_path: Path, tm
     source = shared / "data/hard/cat.jpg"
     argv = ["demo", "--source", str(source), "--bundle", str(bundle_path), "--out", str(tmp_path / "out.mp4")]
     assert main(argv) == 2
+    assert "--i-have-consent" in capsys.readouterr().err
+    assert main([*argv, "--i-have-consent"]) == 2
     assert "no face found" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -1,10 +1,13 @@
 """A generated frame is labelled, and its file says how it was made."""
 
+import json
+
 import numpy as np
 import pytest
 
 from adiff_jax import __version__
-from adiff_jax.app.provenance import Claim, stamp
+from adiff_jax.app.consent import Consent
+from adiff_jax.app.provenance import Claim, Ingredient, stamp
 
 
 @pytest.mark.parametrize("size", [32, 128, 256, 511])
@@ -21,9 +24,36 @@ def test_label_is_visible_and_only_in_its_corner(size: int, grey: int) -> None:
     assert np.ptp(label) > 120, "too little contrast to read"
 
 
+CLAIM = Claim(
+    "reenacted",
+    "some-bundle",
+    (
+        Ingredient("source", "a.png", "ab" * 32, Consent("confirmed at the terminal", "2026-01-02T03:04:05+00:00")),
+        Ingredient("driver", "synthetic:3"),
+    ),
+    {"bundle": "cd" * 32},
+)
+
+
 def test_claim_names_what_made_it_of_what() -> None:
-    claim = Claim("reenacted", "some-bundle", {"source": "a.png", "driver": "b.mp4"})
-    assert claim.sentence() == (
+    assert CLAIM.sentence() == (
         f"AI-generated video: reenacted by adiff_jax {__version__} with the bundle some-bundle "
-        "from source a.png, driver b.mp4"
+        "from source a.png, driver synthetic:3"
     )
+
+
+def test_record_holds_everything_and_is_json() -> None:
+    assert json.loads(json.dumps(CLAIM.record())) == {
+        "software": {"name": "adiff_jax", "version": __version__},
+        "action": "reenacted",
+        "bundle": {"name": "some-bundle", "sha256": {"bundle": "cd" * 32}},
+        "inputs": [
+            {
+                "role": "source",
+                "name": "a.png",
+                "sha256": "ab" * 32,
+                "consent": {"how": "confirmed at the terminal", "time": "2026-01-02T03:04:05+00:00"},
+            },
+            {"role": "driver", "name": "synthetic:3"},
+        ],
+    }

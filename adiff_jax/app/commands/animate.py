@@ -3,11 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-from adiff_jax.app.commands.base import Sampling
+from adiff_jax.app.commands.base import Making
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Animate(Sampling):
+class Animate(Making):
     """Makes a person, described by a text, move as the face in a video does.
 
     Writes the same files as reenact.

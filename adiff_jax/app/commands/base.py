@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from adiff_jax.app.marking import MarkingOptions
 from adiff_jax.app.options import SamplingOptions
 
 if TYPE_CHECKING:
@@ -54,22 +55,30 @@ class Sampling(Command, SamplingOptions):
         names = [field.name for field in dataclasses.fields(SamplingOptions)]
         return {name: getattr(self, name) for name in (*names, "face", "max_frames")}
 
-    def make(self, out: Path, call: Callable[..., "GeneratedVideo"]) -> None:
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Making(MarkingOptions, Sampling):
+    """Options of every command that makes a video for people to see."""
+
+    def make(self, out: Path, call: Callable[..., "GeneratedVideo"], person: str | None = None) -> None:
         """Makes a video and exports it; prints the files.
 
         Args:
             out: where to, *.mp4.
             call: a method of the pipeline; gets the pipeline, and the options as keyword arguments.
+            person: the picture or video of the person who is animated, whose consent is needed if it is a real one.
         """
         from adiff_jax.app.export import export, output_files
         from adiff_jax.app.progress import progress_bar
 
         output_files(out)
+        identity = self.identity()
+        consent = self.consent(person)
         pipeline = self.open_pipeline()
         with progress_bar("sampling", "steps") as sampled, progress_bar("writing", "frames") as written:
             video = call(pipeline, **self.options(), progress=sampled)
             size = f"{pipeline.size} x {pipeline.size}"
             print(f"{len(video)} frames at {size}, {self.num_inference_steps} steps ...", file=sys.stderr)
-            files = export(video, out, progress=written)
+            files = export(video, out, progress=written, label=self.label, identity=identity, consent=consent)
         for path in files:
             print(path)

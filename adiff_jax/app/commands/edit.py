@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-from adiff_jax.app.commands.base import Positional, Sampling
+from adiff_jax.app.commands.base import Making, Positional
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Edit(Sampling):
+class Edit(Making):
     """Changes the person in a video towards a text; motion, and what the text leaves open, stay.
 
     Writes the same files as reenact.
@@ -35,4 +35,8 @@ class Edit(Sampling):
     def run(self) -> None:
         """Samples and exports."""
         changes = {"origin": self.origin, "prompt_strength": self.text_strength, "strength": self.strength}
-        self.make(self.out, lambda pipeline, **options: pipeline.edit(self.video, self.text, **changes, **options))
+        self.make(
+            self.out,
+            lambda pipeline, **options: pipeline.edit(self.video, self.text, **changes, **options),
+            person=self.video,
+        )

@@ -3,11 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-from adiff_jax.app.commands.base import Sampling
+from adiff_jax.app.commands.base import Making
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Reenact(Sampling):
+class Reenact(Making):
     """Makes the person in a picture move as the face in a video does.
 
     Writes OUT.mp4 with the driver's frames, frame rate and sound, OUT.side_by_side.mp4 and OUT.contact_sheet.png.
@@ -26,7 +26,11 @@ class Reenact(Sampling):
 
     def run(self) -> None:
         """Samples and exports."""
-        self.make(self.out, lambda pipeline, **options: pipeline.reenact(self.source, self.driving, **options))
+        self.make(
+            self.out,
+            lambda pipeline, **options: pipeline.reenact(self.source, self.driving, **options),
+            person=self.source,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -241,7 +241,10 @@ class AnchoredDiffusionPipeline:
         strength: float = 1.0,
     ) -> GeneratedVideo:
         latents = Latents(self.bundle, settings, embedding, landmarks[..., :2], progress, start, strength)
-        return GeneratedVideo(action, inputs, person, motion, landmarks, self.bundle.name, latents, self.decode)
+        bundle = self.bundle
+        return GeneratedVideo(
+            action, inputs, person, motion, landmarks, bundle.name, latents, self.decode, bundle.digests
+        )
 
 
 def _unit(embedding: Float[Array, "E"]) -> Float[Array, "E"]:

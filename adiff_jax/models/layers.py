@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from adiff_jax.models.axes import BATCH, EMBED, HIDDEN, LAYERS
+from adiff_jax.models.gather import gather
 
 Initializer = Callable[..., Any]
 
@@ -47,7 +48,7 @@ class Linear(nn.Module):
             "kernel", nn.with_logical_partitioning(kernel_init, axes), (*inputs, *features), self.param_dtype
         )
         x = x.reshape(*x.shape[: x.ndim - contracted], rows).astype(self.dtype)
-        y = x @ kernel.astype(self.dtype).reshape(rows, columns)
+        y = x @ gather(kernel.astype(self.dtype), axes).reshape(rows, columns)
         if self.use_bias:
             bias_init = nn.with_logical_partitioning(nn.initializers.zeros_init(), axes[contracted:])
             bias = self.param("bias", bias_init, features, self.param_dtype)

@@ -1,0 +1,51 @@
+"""Fully sharded parameters: a layer's kernel is gathered where it is used, its gradient scattered where it is made."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+from jax.sharding import PartitionSpec
+from jaxtyping import Array
+
+from adiff_jax.models.axes import EMBED
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def gather(kernel: Array, axes: Sequence[str | None]) -> Array:
+    """The kernel, whole along its axis `EMBED` on every device; outside of a mesh the kernel as it is.
+
+    Left alone, the partitioner gathers a kernel anew for each product that it finds it in, in the forward pass, in its
+    recomputation and in the backward pass, and sums some gradients whole on every device before it takes the shards.
+
+    Args:
+        kernel: in the type of the computation, so that no more than that is sent.
+        axes: logical names of its axes.
+    """
+    return _lay_out(kernel, [None if axis == EMBED else axis for axis in axes])
+
+
+def _forward(kernel, axes):
+    return gather(kernel, axes), None
+
+
+def _backward(axes, _, gradient):
+    return (_lay_out(gradient, axes),)
+
+
+gather.defvjp(_forward, _backward)
+
+
+def _lay_out(x, axes):
+    """A constraint by the rules in force, without mesh axes that do not divide the array."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.size < 2 or not nn.get_logical_axis_rules():
+        return x
+
+    def divides(names, length):
+        names = (names,) if isinstance(names, str) else names or ()
+        return names if length % math.prod(mesh.shape[name] for name in names) == 0 else None
+
+    spec = nn.logical_to_mesh_axes(tuple(axes))
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(*map(divides, spec, x.shape)))

@@ -37,9 +37,18 @@ def _gain(cutoff: Float[np.ndarray, "*D"] | float, period: float) -> Float[np.nd
 
 
 def smooth_landmarks(
-    points: Float[np.ndarray, "F K 3"], times: Float[np.ndarray, "F"], min_cutoff: float = 3.0, beta: float = 10.0
+    points: Float[np.ndarray, "F K 3"], times: Float[np.ndarray, "F"], min_cutoff: float = 3.0, beta: float = 20.0
 ) -> Float[np.ndarray, "F K 3"]:
-    """`one_euro` over a landmark track in any unit; speed counts in distances between the eyes a second."""
+    """`one_euro` over a landmark track in any unit, without its lag: the mean of a pass forwards and one backwards.
+
+    Args:
+        points: the track.
+        times: of its frames, in seconds.
+        min_cutoff: see `one_euro`.
+        beta: how much the cutoff rises with speed, in Hz per distance between the eyes a second.
+    """
     eyes = [points[:, eye.corners].mean(axis=1) for eye in topology.EYES]
     unit = float(np.median(np.linalg.norm(eyes[0] - eyes[1], axis=-1)))
-    return one_euro(points, times, min_cutoff, beta / unit)
+    forwards = one_euro(points, times, min_cutoff, beta / unit)
+    backwards = one_euro(points[::-1], (times[-1] - times)[::-1], min_cutoff, beta / unit)[::-1]
+    return (forwards + backwards) / 2

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from adiff_jax.media import topology
 from adiff_jax.media.smoothing import one_euro, smooth_landmarks
 
 
@@ -43,3 +44,38 @@ def test_landmarks_in_any_unit(rng, face):
     times = np.arange(30) / 25
     np.testing.assert_allclose(smooth_landmarks(100 * track, times), 100 * smooth_landmarks(track, times), rtol=1e-6)
     assert smooth_landmarks(track, times)[10:].std(axis=0).mean() < 0.8 * track[10:].std(axis=0).mean()
+
+
+def test_a_track_at_rest_stays(face):
+    still = np.repeat(face[None], 20, axis=0)
+    np.testing.assert_allclose(smooth_landmarks(still, np.arange(20) / 25), still, rtol=1e-9)
+
+
+def test_a_track_does_not_lag(face):
+    """A head that moves steadily is where it was, away from the ends; one pass alone would trail behind."""
+    times = np.arange(60) / 25
+    moving = face + np.stack([times, 0 * times, 0 * times], axis=-1)[:, None]
+    lag = abs(smooth_landmarks(moving, times) - moving)[20:-20].max()
+    alone = abs(one_euro(moving, times, 3.0, 20.0 / 0.9) - moving)[20:-20].max()  # eyes are 0.9 apart
+    assert alone > 0.005
+    assert lag < 0.02 * alone
+
+
+def test_time_may_run_either_way(rng, face):
+    track = face + rng.normal(0, 0.02, (30, 478, 3))
+    times = np.cumsum(rng.uniform(0.02, 0.06, 30))
+    backwards = smooth_landmarks(track[::-1], (times[-1] - times)[::-1])
+    np.testing.assert_allclose(backwards[::-1], smooth_landmarks(track, times), rtol=1e-9)
+
+
+def test_a_blink_survives(face):
+    """Lids that close for three frames of 25 a second, in an otherwise still face, still close by nine tenths."""
+    times = np.arange(40) / 25
+    openness = np.ones(40)
+    openness[18:23] = 0.5, 0, 0, 0, 0.5
+    track = np.repeat(face[None], 40, axis=0)
+    upper, lower = topology.RIGHT_EYE.upper[3], topology.RIGHT_EYE.lower[3]
+    track[:, upper] = face[lower] + openness[:, None] * (face[upper] - face[lower])
+    smooth = smooth_landmarks(track, times)
+    gap = np.linalg.norm(smooth[:, upper] - smooth[:, lower], axis=-1)
+    assert 1 - gap.min() / gap[0] > 0.75

@@ -69,9 +69,19 @@ def crop_image(
 
 
 def paste_back(
-    frame: UInt8[np.ndarray, "H W 3"], crop: UInt8[np.ndarray, "size size 3"], box: Float[np.ndarray, "3"]
+    frame: UInt8[np.ndarray, "H W 3"],
+    crop: UInt8[np.ndarray, "size size 3"],
+    box: Float[np.ndarray, "3"],
+    mask: UInt8[np.ndarray, "size size"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The frame with the crop put back into its box, blended over the outer `FEATHER` of the box's half side."""
+    """The frame with the crop put back into its box, blended over the outer `FEATHER` of the box's half side.
+
+    Args:
+        frame: the whole picture.
+        crop: the content of the box.
+        box: where it belongs.
+        mask: how much of each of the crop's pixels is taken, 255 for all of it; None takes all.
+    """
     cx, cy, side = box.tolist()
     height, width = frame.shape[:2]
     left, right = max(0, math.floor(cx - side / 2)), min(width, math.ceil(cx + side / 2))
@@ -86,6 +96,10 @@ def paste_back(
     y = abs(np.arange(top, bottom) + 0.5 - cy) / (side / 2)
     ramp = np.clip((1 - np.maximum(x[None, :], y[:, None])) / FEATHER, 0, 1)[..., None]
     weight = ramp * ramp * (3 - 2 * ramp)
+    if mask is not None:
+        weight = (
+            weight * (_resample(mask, region, (right - left, bottom - top), Image.Resampling.BILINEAR) / 255)[..., None]
+        )
     result = frame.copy()
     window = result[top:bottom, left:right]
     window[:] = (window + weight * (patch.astype(np.float64) - window)).round()
@@ -93,8 +107,11 @@ def paste_back(
 
 
 def _resample(
-    image: UInt8[np.ndarray, "H W 3"], region: tuple[float, float, float, float], size: tuple[int, int]
-) -> UInt8[np.ndarray, "h w 3"]:
+    image: UInt8[np.ndarray, "H W *C"],
+    region: tuple[float, float, float, float],
+    size: tuple[int, int],
+    kernel: Image.Resampling = Image.Resampling.LANCZOS,
+) -> UInt8[np.ndarray, "h w *C"]:
     """The region (left, top, right, bottom) at `size` (width, height); outside the image its border is repeated."""
     starts, indices = [], []
     for low, high, pixels, length in zip(region[:2], region[2:], size, image.shape[1::-1], strict=True):
@@ -104,4 +121,4 @@ def _resample(
         indices.append(np.clip(np.arange(start, stop), 0, length - 1))
     window = Image.fromarray(image[np.ix_(indices[1], indices[0])])
     shifted = tuple(value - start for value, start in zip(region, starts * 2, strict=True))
-    return np.asarray(window.resize(size, Image.Resampling.LANCZOS, box=shifted))
+    return np.asarray(window.resize(size, kernel, box=shifted))

@@ -38,6 +38,24 @@ def check_picture(path: str | os.PathLike, limits: Limits) -> None:
         pass
 
 
+def is_picture(path: str | os.PathLike) -> bool:
+    """Whether the file begins as a picture does, whatever its name.
+
+    Raises:
+        MediaError: `path` does not exist, is a folder, or is empty.
+    """
+    path = existing_file(path, "picture or video")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            Image.open(path, formats=PICTURE_FORMATS).close()
+    except Image.DecompressionBombError:
+        return True
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike, limits: Limits) -> Iterator[Image.Image]:
     path = existing_file(path, "picture", limits.file_bytes)

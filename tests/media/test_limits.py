@@ -17,7 +17,7 @@ from PIL import Image
 from adiff_jax.media.audio import AudioTrack
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.limits import LOCAL, UPLOADS, Limits
-from adiff_jax.media.pictures import check_picture, read_picture
+from adiff_jax.media.pictures import check_picture, is_picture, read_picture
 from adiff_jax.media.video import check_video, read_video
 
 SMALL = Limits(file_bytes=10**6, picture_pixels=10_000, frame_pixels=10_000, seconds=1.0)
@@ -169,3 +169,12 @@ def test_a_picture_is_no_video(tmp_path: Path) -> None:
 def test_uploads_are_held_shorter_than_ones_own_files() -> None:
     local, uploads = dataclasses.astuple(LOCAL), dataclasses.astuple(UPLOADS)
     assert all(limit is None or limit > other for limit, other in zip(local, uploads))
+
+
+def test_pictures_are_known_by_what_is_in_them(tmp_path: Path, raw_video, gradient) -> None:
+    assert is_picture(png_header(tmp_path / "huge.mp4", 30_000, 30_000))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a", format="WEBP")
+    assert is_picture(tmp_path / "a")
+    assert not is_picture(raw_video(gradient(1)))
+    (tmp_path / "a.png").write_text("words")
+    assert not is_picture(tmp_path / "a.png")

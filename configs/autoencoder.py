@@ -1,6 +1,6 @@
 """Configs of the autoencoder: pictures to latents, eight times smaller on each side.
 
-`small128`: the one in the package, for faces of 128 x 128.
+`small128`: the one in the package, for faces of 128 x 128, on two CPU cores.
 
     python -m adiff_jax.train --config configs/autoencoder.py:small128 --workdir runs/autoencoder
 
@@ -9,7 +9,19 @@ Afterwards, the decoder alone, so that it forgives what a diffusion model gets w
     python -m adiff_jax.train --config configs/autoencoder.py:small128 --workdir runs/decoder --config.steps=700 \
       --config.init_from=runs/autoencoder/export/autoencoder --config.loss.decoder_noise=0.4
 
-`sd`: the architecture of Stable Diffusion's autoencoder (84 M parameters), for accelerators.
+`sd`: the architecture of Stable Diffusion's autoencoder, 256 x 256, for accelerators; to begin with its weights:
+
+    adiff import autoencoder stabilityai/sd-vae-ft-mse imported
+    python -m adiff_jax.train --config configs/autoencoder.py:sd --workdir runs/sd --data RECORDS \
+      --config.init_from=imported/autoencoder
+
+    variant   parameters  FLOPs a sample     state  kept a sample  batch  runs on
+    small128      1.47 M           3.2 G   0.03 GB          20 MB     16  2 CPU cores
+    sd           83.65 M        2394.8 G   1.67 GB        4140 MB     64  32 x 16 GB
+
+A sample is a picture. FLOPs are those of its forward and backward pass. The state is weights, their average, AdamW's
+moments and the gradient. Beside it lies what is kept of every sample of a batch for the backward pass. It runs on the
+least power of two of devices that hold all of it, divided among them, in three quarters of their memory.
 
 Either with `,tiny` is a run of seconds. On a CPU, set these first: they save a tenth of the time, which otherwise goes
 to page faults.

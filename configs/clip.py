@@ -1,10 +1,25 @@
 """Configs of CLIP: pictures and captions in one space.
 
-`small`: the one in the package, 128 x 128, with a tokenizer learned from the captions.
+`small`: the one in the package, 128 x 128, with a tokenizer learned from the captions, on two CPU cores.
 
     python -m adiff_jax.train --config configs/clip.py:small --workdir runs/clip
 
-`b32`, `l14`: OpenAI's architectures, for accelerators; give their tokenizer with `--config.tokenizer=FOLDER`.
+`b32`, `l14`: OpenAI's ViT-B/32 and ViT-L/14, 224 x 224, for accelerators, with their tokenizer; to begin with their
+weights:
+
+    adiff import clip openai/clip-vit-large-patch14 imported
+    python -m adiff_jax.train --config configs/clip.py:l14 --workdir runs/l14 --data RECORDS \
+      --config.tokenizer=imported/tokenizer --config.init_from=imported/clip
+
+    variant   parameters  FLOPs a sample     state  kept a sample  batch  runs on
+    small         1.45 M           0.5 G   0.03 GB          11 MB     64  2 CPU cores
+    b32         151.28 M          44.3 G   3.03 GB           4 MB   1024  4 x 16 GB
+    l14         427.62 M         526.0 G   8.55 GB          20 MB   1024  16 x 16 GB
+
+A sample is a picture and its caption. FLOPs are those of its forward and backward pass. The state is weights, their
+average, AdamW's moments and the gradient. Beside it lies what is kept of every sample of a batch for the backward pass:
+the inputs of its layers, and while a layer is recomputed, what that keeps. It runs on the least power of two of devices
+that hold all of it, divided among them, in three quarters of their memory.
 
 Any with `,tiny` is a run of seconds. For a CPU, see the environment variables in `configs/autoencoder.py`.
 """
@@ -65,6 +80,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         config.optimizer.learning_rate = 5e-4
         config.optimizer.warmup_steps = 2_000
         config.model.dtype = "bfloat16"
+        config.model.remat = True
     if tiny:
         make_tiny(
             config,

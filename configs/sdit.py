@@ -1,18 +1,38 @@
 """Configs of the sequence diffusion transformer, on the latents of a trained autoencoder.
 
-`small128`: the one in the package, 128 x 128.
+`small128`: the one in the package, 128 x 128, on two CPU cores.
 
     python -m adiff_jax.train --config configs/sdit.py:small128 --workdir runs/sdit
 
 The autoencoder and CLIP are those that the commands in their configs export; others by `--config.autoencoder=FOLDER`
-and `--config.clip=FOLDER`.
+and `--config.clip=FOLDER`. With records that hold latents and CLIP embeddings, add
+`--data RECORDS --config.data.encoded=True`; otherwise pictures are encoded in the training step.
 
-`s`, `b`, `l`, `xl`: the sizes of DiT with 2 x 2 patches, on latents of 32 x 32 x 4 (pictures of 256 x 256), for
-accelerators.
+`s`, `b`, `l`, `xl`: the sizes of DiT with 2 x 2 patches on Stable Diffusion's latents, 32 x 32 x 4 of pictures of
+256 x 256; `s512`, `b512`, `l512`, `xl512`: 64 x 64 x 4 of 512 x 512. They are for accelerators; to begin with DiT:
 
-Any with `,tiny` is a run of seconds. With records that hold latents and CLIP embeddings, add
-`--data RECORDS --config.data.encoded=True`; otherwise pictures are encoded in the training step. For a CPU, see the
-environment variables in `configs/autoencoder.py`.
+    adiff import autoencoder stabilityai/sd-vae-ft-mse imported
+    adiff import dit DiT-XL-2-256x256.pt imported
+    python -m adiff_jax.train --config configs/sdit.py:xl --workdir runs/xl --data RECORDS --config.data.encoded=True \
+      --config.autoencoder=imported/autoencoder --config.init_from=imported/sdit
+
+    variant   parameters  FLOPs a sample     state  kept a sample  batch  runs on
+    small128      3.36 M           4.0 G   0.07 GB          52 MB     16  2 CPU cores
+    s            33.98 M         192.2 G   0.68 GB          21 MB    256  2 x 16 GB
+    b           133.15 M         645.8 G   2.66 GB          41 MB    256  4 x 16 GB
+    l           462.14 M        2177.6 G   9.24 GB          82 MB    256  8 x 16 GB
+    xl          679.96 M        3161.4 G  13.60 GB         103 MB    256  8 x 16 GB
+    s512         33.98 M        1463.7 G   0.68 GB          78 MB    256  8 x 16 GB
+    b512        133.15 M        3971.5 G   2.66 GB         147 MB    256  16 x 16 GB
+    l512        462.14 M       12410.1 G   9.24 GB         295 MB    256  32 x 16 GB
+    xl512       679.96 M       17499.6 G  13.60 GB         370 MB    256  32 x 16 GB
+
+A sample is a sequence of 4 frames. FLOPs are those of its forward and backward pass. The state is weights, their
+average, AdamW's moments and the gradient. Beside it lies what is kept of every sample of a batch for the backward pass:
+the inputs of its blocks, and while a block is recomputed, what that keeps. It runs on the least power of two of devices
+that hold all of it, divided among them, in three quarters of their memory.
+
+Any with `,tiny` is a run of seconds. For a CPU, see the environment variables in `configs/autoencoder.py`.
 """
 
 import dataclasses
@@ -24,12 +44,18 @@ from adiff_jax.diffusion.process import DiffusionConfig
 from adiff_jax.models.sdit import SDiTConfig
 from configs.common import base_config, make_tiny, parse_arg
 
+DOWNSAMPLING = 8  # pixels a latent position, of Stable Diffusion's autoencoder and of ours
+
 VARIANTS = {
     "small128": SDiTConfig.size("XXS/2", in_channels=16, input_size=16, clip_dim=64, scan_layers=False),
     "s": SDiTConfig.size("S/2"),
     "b": SDiTConfig.size("B/2"),
     "l": SDiTConfig.size("L/2"),
     "xl": SDiTConfig.size("XL/2"),
+    "s512": SDiTConfig.size("S/2", input_size=64),
+    "b512": SDiTConfig.size("B/2", input_size=64),
+    "l512": SDiTConfig.size("L/2", input_size=64),
+    "xl512": SDiTConfig.size("XL/2", input_size=64),
 }
 
 
@@ -63,7 +89,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         config.batch_size = 256
         config.steps = 400_000
         config.ema_decay = 0.9999
-        config.data.size = 256
+        config.data.size = DOWNSAMPLING * config.model.input_size
         config.optimizer.learning_rate = 1e-4
         config.optimizer.warmup_steps = 500
         config.optimizer.schedule = "constant"

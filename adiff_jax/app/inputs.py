@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from adiff_jax.app.footage import Footage, picture_footage, video_footage
+from adiff_jax.app.sheets import draw_landmarks
 from adiff_jax.data.synthetic import (
     Motion,
     Person,
@@ -21,13 +23,14 @@ from adiff_jax.data.synthetic import (
     sample_person,
 )
 from adiff_jax.data.synthetic.mesh import NUM_LANDMARKS
-from adiff_jax.media.crop import crop_image, crop_track, normalise
+from adiff_jax.media import motion_file
+from adiff_jax.media.crop import crop_image
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.files import existing_file
-from adiff_jax.media.landmarks import LandmarkDetector, fill_missing
+from adiff_jax.media.landmarks import LandmarkDetector
 from adiff_jax.media.motion import estimate_neutral
-from adiff_jax.media.pictures import read_picture
-from adiff_jax.media.video import read_video
+from adiff_jax.media.pictures import is_picture, read_picture
+from adiff_jax.media.transfer import resample
 
 SYNTHETIC_FRAMES = 48
 SYNTHETIC_FPS = 25.0
@@ -47,6 +50,7 @@ class Source:
         neutral: landmarks of the picture, x right and y down in [-1, 1] of the crop.
         person: who it is, if synthetic.
         sha256: of the file, or of the pixels of a picture given as such; None if synthetic.
+        footage: the whole picture or video; None if synthetic.
     """
 
     name: str
@@ -54,6 +58,13 @@ class Source:
     neutral: Float32[np.ndarray, "478 3"]
     person: Person | None = None
     sha256: str | None = None
+    footage: Footage | None = None
+
+    def crops(self) -> Iterator[Picture]:
+        """The face crops of a video, from the start; of a picture or a drawn person the one, without end."""
+        if self.footage is None or not self.footage.is_video:
+            return itertools.repeat(self.picture)
+        return self.footage.crops(len(self.picture))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,26 +97,39 @@ def load_source(
     size: int,
     detector: DetectorFactory,
     face: int | None = None,
+    max_frames: int | None = None,
+    smooth: bool = True,
 ) -> Source:
     """Reads the person to animate.
 
+    Of a video the frame with the least expression shows the person.
+
     Args:
-        source: a picture file, an RGB picture, or `synthetic:SEED`.
+        source: a picture or video file, an RGB picture, or `synthetic:SEED`.
         size: side of the crop in pixels.
         detector: see `DetectorFactory`.
-        face: which face of the picture, from 1, left to right; the largest by default.
+        face: which face, from 1, left to right, of a video in its first frame that shows one; the largest by default.
+        max_frames: how many frames of a video are read; all by default.
+        smooth: smooth the landmarks of a video.
 
     Raises:
-        MediaError: the picture cannot be read or shows no face.
+        MediaError: the file cannot be read or shows no face.
     """
     if (seed := _synthetic_seed(source)) is not None:
         return synthetic_source(seed, size)
-    image = source if isinstance(source, np.ndarray) else read_picture(source)
-    track = detector().picture(image, face)
-    boxes = crop_track(track.points)
-    name = "picture" if isinstance(source, np.ndarray) else Path(source).name
-    (neutral,) = normalise(track.points, boxes).astype(np.float32)
-    return Source(name, crop_image(image, boxes[0], size), neutral, sha256=fingerprint(source))
+    if isinstance(source, np.ndarray) or is_picture(source):
+        image = source if isinstance(source, np.ndarray) else read_picture(source)
+        name = "picture" if isinstance(source, np.ndarray) else Path(source).name
+        footage = picture_footage(image, detector(), face)
+        neutral = footage.points[0]
+        picture = crop_image(image, footage.boxes[0], size)
+        return Source(name, picture, neutral, sha256=fingerprint(source), footage=footage)
+    path = Path(source)
+    footage, track = video_footage(path, detector(), face, max_frames, smooth)
+    calmest = int((track.blendshapes[:, 1:] ** 2).sum(axis=1).argmin())
+    picture = next(itertools.islice(footage.crops(size), calmest, None))
+    neutral = estimate_neutral(footage.points, track.blendshapes)
+    return Source(path.name, picture, neutral, sha256=fingerprint(path), footage=footage)
 
 
 def fingerprint(source: str | os.PathLike | UInt8[np.ndarray, "H W 3"]) -> str | None:
@@ -135,18 +159,20 @@ def load_driving(
     detector: DetectorFactory,
     face: int | None = None,
     max_frames: int | None = None,
+    smooth: bool = True,
 ) -> Driving:
     """Reads the motion to follow; of a video only the landmarks are kept in memory.
 
     Args:
-        driving: a video file, or `synthetic:SEED`.
+        driving: a video file, a motion file (`*.safetensors`), or `synthetic:SEED`.
         size: side of the crop in pixels.
         detector: see `DetectorFactory`.
         face: which face of the video, from 1, left to right in the first frame that shows one; the largest by default.
         max_frames: how many frames are read; all by default, of a synthetic clip `SYNTHETIC_FRAMES`.
+        smooth: smooth the landmarks of a video.
 
     Raises:
-        MediaError: the video cannot be read, or shows no face for more than half a second.
+        MediaError: the file cannot be read, or shows no face for more than half a second.
         ValueError: `max_frames` is below 1.
     """
     if max_frames is not None and max_frames < 1:
@@ -154,19 +180,62 @@ def load_driving(
     if (seed := _synthetic_seed(driving)) is not None:
         return _synthetic_driving(seed, size, max_frames or SYNTHETIC_FRAMES)
     path = Path(driving)
-    with read_video(path) as video:
-        track = fill_missing(detector().video(itertools.islice(video, max_frames), face))
-        fps = video.fps
-    boxes = crop_track(track.points)
-    points = normalise(track.points, boxes).astype(np.float32)
+    if path.suffix.lower() == motion_file.SUFFIX:
+        return _recorded_driving(path, size, max_frames)
+    footage, track = video_footage(path, detector(), face, max_frames, smooth)
+    neutral = estimate_neutral(footage.points, track.blendshapes)
+    return Driving(
+        path.name,
+        footage.points,
+        neutral,
+        footage.times,
+        footage.fps,
+        path,
+        lambda: footage.crops(size),
+        fingerprint(path),
+    )
+
+
+def save_motion(path: str | os.PathLike, driving: Driving) -> None:
+    """Writes the motion without the video, for `load_driving`; see `media.motion_file`."""
+    track = motion_file.MotionTrack(driving.points, driving.neutral, driving.times, driving.fps)
+    motion_file.save_motion(path, track)
+
+
+def retime(driving: Driving, footage: Footage) -> Driving:
+    """The motion at the times of a source's video, as long as both last; landmarks are interpolated.
+
+    Frames are the driver's nearest ones.
+    """
+    last = driving.times[-1] + 0.5 / float(driving.fps)
+    times = footage.times[footage.times <= last]
+    between = (driving.times[1:] + driving.times[:-1]) / 2
+    nearest = np.searchsorted(between, times)
 
     def frames() -> Iterator[Picture]:
-        with read_video(path) as video:
-            for index, frame in enumerate(itertools.islice(video, max_frames)):
-                yield crop_image(frame.image, boxes[index], size)
+        number, stream = -1, driving.frames()
+        for wanted in nearest:
+            while number < wanted:
+                frame, number = next(stream), number + 1
+            yield frame
 
-    neutral = estimate_neutral(points, track.blendshapes)
-    return Driving(path.name, points, neutral, track.times, fps, path, frames, fingerprint(path))
+    points = resample(driving.points, driving.times, times)
+    return dataclasses.replace(driving, points=points, times=times, fps=footage.fps, frames=frames)
+
+
+def _recorded_driving(path: Path, size: int, max_frames: int | None) -> Driving:
+    """A motion file, whose frames are drawings of its landmarks."""
+    track = motion_file.load_motion(path, max_frames)
+    return Driving(
+        name=path.name,
+        points=track.points,
+        neutral=track.neutral,
+        times=track.times,
+        fps=track.fps,
+        audio=None,
+        frames=lambda: (draw_landmarks(points, size) for points in track.points),
+        sha256=fingerprint(path),
+    )
 
 
 def _synthetic_driving(seed: int, size: int, num_frames: int) -> Driving:

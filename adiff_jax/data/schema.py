@@ -13,7 +13,8 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import Float16, Float32, Float64, Int, Int64, UInt8
 
-VERSION = 1
+VERSION = 2  # 2 added: measures, face_embedding, labels
+READABLE = (1, 2)
 JPEG_QUALITY = 95
 
 
@@ -67,6 +68,28 @@ class JpegFrames:
 
 
 @dataclasses.dataclass(frozen=True)
+class LabelMaps:
+    """Label maps, one byte a pixel, as PNG files laid end to end, like `JpegFrames`."""
+
+    data: UInt8[np.ndarray, "bytes"]
+    offsets: Int64[np.ndarray, "ends"]
+
+    @classmethod
+    def encode(cls, maps: UInt8[np.ndarray, "F H W"]) -> "LabelMaps":
+        """Compresses without loss."""
+        files = [cv2.imencode(".png", labels)[1] for labels in maps]
+        return cls(np.concatenate(files), np.cumsum([0] + [file.size for file in files], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return self.offsets.size - 1
+
+    def __getitem__(self, indices: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n H W"]:
+        """Decodes the maps asked for, in that order."""
+        files = [self.data[self.offsets[index] : self.offsets[index + 1]] for index in indices.tolist()]
+        return np.stack([cv2.imdecode(file, cv2.IMREAD_UNCHANGED) for file in files])
+
+
+@dataclasses.dataclass(frozen=True)
 class ClipInfo:
     """What is known of a clip in words.
 
@@ -79,6 +102,7 @@ class ClipInfo:
         licence: the terms the clip is under, as the source states them. Empty when unknown.
         consent: what the person agreed to, as the source states it. Empty when unknown.
         fps: frames a second.
+        measures: what preparation measured and filtered by, see `prep.measures`; empty if it was not.
     """
 
     id: str
@@ -89,6 +113,7 @@ class ClipInfo:
     licence: str = ""
     consent: str = ""
     fps: float = 25.0
+    measures: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +130,8 @@ class ClipRecord:
         pose: head pose, MediaPipe's 4x4 matrix from canonical-face to camera space (cm), if measured.
         moments: mean and log variance of the autoencoder's posterior, if encoded.
         clip_image: CLIP image embedding of each frame, L2-normalised, if encoded.
+        face_embedding: identity embedding, mean over frames, L2-normalised, if encoded.
+        labels: region of each pixel (`data.synthetic.render.LABELS`), of drawn heads.
     """
 
     info: ClipInfo
@@ -115,6 +142,8 @@ class ClipRecord:
     pose: Float32[np.ndarray, "F 4 4"] | None = None
     moments: Float16[np.ndarray, "F h w M"] | None = None
     clip_image: Float16[np.ndarray, "F E"] | None = None
+    face_embedding: Float32[np.ndarray, "I"] | None = None
+    labels: LabelMaps | None = None
 
     def __len__(self) -> int:
         """Number of frames F."""
@@ -139,9 +168,11 @@ class ClipRecord:
             if (value := getattr(self, name)) is not None
         }
         for name, values in tensors.items():
-            if len(values) != len(frames):
+            if name not in _PER_CLIP and len(values) != len(frames):
                 raise RecordError(f"clip {self.info.id}: {name} has {len(values)} frames, the pictures {len(frames)}")
         tensors |= {"jpeg": frames.data, "offsets": frames.offsets}
+        if self.labels:
+            tensors |= {"labels": self.labels.data, "label_offsets": self.labels.offsets}
         text = json.dumps({"version": VERSION, **dataclasses.asdict(self.info)}, sort_keys=True)
         return safetensors.numpy.save(tensors, metadata={"record": text})
 
@@ -156,11 +187,10 @@ class ClipRecord:
         if "record" not in metadata:
             raise RecordError("not an adiff record: the safetensors metadata lacks the entry `record`")
         info = json.loads(metadata["record"])
-        if (version := info.pop("version", None)) != VERSION:
-            raise RecordError(
-                f"record has schema version {version}, this program reads {VERSION}: prepare the data again"
-            )
+        check_version("record", info.pop("version", None))
         frames = JpegFrames(tensors.pop("jpeg"), tensors.pop("offsets"))
+        if "labels" in tensors:
+            tensors["labels"] = LabelMaps(tensors["labels"], tensors.pop("label_offsets"))
         info = ClipInfo(**info | {"captions": tuple(info["captions"])})
         return cls(info=info, frames=frames, **tensors)
 
@@ -172,8 +202,17 @@ _ARRAYS = {
     "pose": np.float32,
     "moments": np.float16,
     "clip_image": np.float16,
+    "face_embedding": np.float32,
 }
+_PER_CLIP = {"face_embedding"}
 _DTYPES = {"U8": np.uint8, "I64": np.int64, "F16": np.float16, "F32": np.float32, "F64": np.float64}
+
+
+def check_version(what: str, version: object) -> None:
+    """Raises `RecordError` if this program does not read that schema version."""
+    if version not in READABLE:
+        readable = " and ".join(map(str, READABLE))
+        raise RecordError(f"{what} has schema version {version}, this program reads {readable}: prepare the data again")
 
 
 def _read_safetensors(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, SupportsIndex, runtime_checkable
@@ -11,12 +12,15 @@ import grain
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from adiff_jax.data.schema import VERSION, ClipInfo, ClipRecord, RecordError
+from adiff_jax.data.schema import VERSION, ClipInfo, ClipRecord, LabelMaps, RecordError, check_version
+from adiff_jax.data.storage import Folder
 from adiff_jax.data.synthetic.clips import clip_landmarks
+from adiff_jax.data.synthetic.motion import Motion, sample_motion
 from adiff_jax.data.synthetic.people import NUM_CAPTIONS, Person, sample_person
-from adiff_jax.data.synthetic.render import render_frame
+from adiff_jax.data.synthetic.render import region_masks, render_frame
 
 MANIFEST = "manifest.json"
+CACHE_VARIABLE = "ADIFF_CACHE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,18 +65,18 @@ class Manifest:
         Raises:
             RecordError: if there is none, it cannot be read, or its schema version is another.
         """
-        path = Path(folder) / MANIFEST
-        if not path.is_file():
+        text = Folder(folder).read_text(MANIFEST)
+        path = f"{folder}/{MANIFEST}"
+        if text is None:
             raise RecordError(f"no {MANIFEST} in {folder}: not a folder of records, or its preparation did not finish")
         try:
-            fields = json.loads(path.read_text())
+            fields = json.loads(text)
             version = fields["version"]
             shards = tuple(Shard(**shard) for shard in fields["shards"])
             manifest = cls(fields["size"], fields["shortest"], shards, version)
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(f"{path} is damaged ({error}): prepare the data again") from error
-        if version != VERSION:
-            raise RecordError(f"{path} has schema version {version}, this program reads {VERSION}: prepare it again")
+        check_version(path, version)
         return manifest
 
 
@@ -86,7 +90,11 @@ class ClipSource(Protocol):
 
 
 class ShardSource:
-    """Clips of a folder of ArrayRecord shards, in the manifest's order."""
+    """Clips of a folder of ArrayRecord shards, in the manifest's order.
+
+    The folder may be an address (gs://, s3://): a shard is then copied to this machine, and checked, when the first of
+    its clips is asked for, to `$ADIFF_CACHE` or the user's cache.
+    """
 
     def __init__(self, folder: Path | str):
         """Opens a folder of records.
@@ -94,27 +102,57 @@ class ShardSource:
         Raises:
             RecordError: if the manifest is missing or damaged, lists no clip, or a shard is missing.
         """
-        self.folder = Path(folder)
+        self.folder = Folder(folder)
         self.manifest = Manifest.read(folder)
         if not self.manifest.clips:
             raise RecordError(f"{folder} holds no clip: see its report.json")
-        paths = [self.folder / shard.file for shard in self.manifest.shards]
-        if missing := [path.name for path in paths if not path.is_file()]:
-            raise RecordError(f"{folder} lacks the shard {missing[0]} ({len(missing)} missing): prepare it again")
-        self._records = grain.sources.ArrayRecordDataSource([str(path) for path in paths])
-        if len(self._records) != self.manifest.clips:
-            raise RecordError(
-                f"{folder} holds {len(self._records)} clips, its manifest says {self.manifest.clips}: prepare it again"
-            )
+        self._ends = np.cumsum([shard.clips for shard in self.manifest.shards])
+        self._opened: dict[int, grain.sources.ArrayRecordDataSource] = {}
+        if self.folder.is_local:
+            missing = [shard.file for shard in self.manifest.shards if not self.folder.exists(shard.file)]
+            if missing:
+                raise RecordError(f"{folder} lacks the shard {missing[0]} ({len(missing)} missing): prepare it again")
+            held = sum(len(self._shard(number)) for number in range(len(self.manifest.shards)))
+            if held != len(self):
+                raise RecordError(f"{folder} holds {held} clips, its manifest says {len(self)}: prepare it again")
 
     def __len__(self) -> int:
-        return len(self._records)
+        return int(self._ends[-1])
 
     def __getitem__(self, index: SupportsIndex) -> ClipRecord:
-        return ClipRecord.from_bytes(self._records[_checked(index, len(self))])
+        place = _checked(index, len(self))
+        number = int(np.searchsorted(self._ends, place, side="right"))
+        return ClipRecord.from_bytes(self._shard(number)[place - int(self._ends[number - 1] if number else 0)])
+
+    def _shard(self, number: int) -> grain.sources.ArrayRecordDataSource:
+        if number not in self._opened:
+            path = _local_shard(self.folder, self.manifest.shards[number])
+            self._opened[number] = grain.sources.ArrayRecordDataSource([str(path)])
+        return self._opened[number]
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_opened": {}}
 
     def __repr__(self) -> str:
         return f"ShardSource({str(self.folder)!r})"
+
+
+def _local_shard(folder: Folder, shard: Shard) -> Path:
+    """A shard's file on this machine."""
+    if folder.is_local:
+        return Path(folder.address) / shard.file
+    cache = Path(os.environ.get(CACHE_VARIABLE) or Path("~/.cache/adiff_jax/records").expanduser())
+    path = cache / f"{shard.sha256}.arrayrecord"
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.copy_to(shard.file, path)
+        except FileNotFoundError as error:
+            raise RecordError(f"{folder} lacks the shard {shard.file}: prepare it again") from error
+        if sha256(path) != shard.sha256:
+            path.unlink()
+            raise RecordError(f"{folder}/{shard.file} was changed or damaged: its SHA-256 is not the manifest's")
+    return path
 
 
 def verify(folder: Path | str) -> Manifest:
@@ -123,13 +161,13 @@ def verify(folder: Path | str) -> Manifest:
     Raises:
         RecordError: naming the first shard that is missing or whose SHA-256 differs.
     """
-    manifest = Manifest.read(folder)
+    manifest, files = Manifest.read(folder), Folder(folder)
     for shard in manifest.shards:
-        path = Path(folder) / shard.file
-        if not path.is_file():
-            raise RecordError(f"{path} is missing")
-        if sha256(path) != shard.sha256:
-            raise RecordError(f"{path} was changed or damaged: its SHA-256 is not the manifest's")
+        if not files.exists(shard.file):
+            raise RecordError(f"{folder}/{shard.file} is missing")
+        with files.reading(shard.file) as path:
+            if sha256(path) != shard.sha256:
+                raise RecordError(f"{folder}/{shard.file} was changed or damaged: its SHA-256 is not the manifest's")
     return manifest
 
 
@@ -164,6 +202,7 @@ class SyntheticSource:
         num_frames: frames a clip.
         size: height and width in pixels.
         fps: frames a second.
+        labels: whether clips have label maps, which takes as long again as drawing them.
     """
 
     clips: int
@@ -171,6 +210,7 @@ class SyntheticSource:
     num_frames: int = 64
     size: int = 128
     fps: float = 25.0
+    labels: bool = False
 
     def __len__(self) -> int:
         return self.clips
@@ -196,7 +236,21 @@ class SyntheticSource:
             frames=RenderedFrames(person, landmarks, self.size),
             times=np.arange(self.num_frames) / self.fps,
             landmarks=landmarks,
+            pose=_poses(sample_motion(seed, self.num_frames, self.fps)),
+            labels=self._labels(person, landmarks) if self.labels else None,
         )
+
+    def _labels(self, person: Person, landmarks: Float32[np.ndarray, "F 478 3"]) -> LabelMaps:
+        return LabelMaps.encode(np.stack([region_masks(person, vertices, self.size) for vertices in landmarks]))
+
+
+def _poses(motion: Motion) -> Float32[np.ndarray, "F 4 4"]:
+    """The head pose in MediaPipe's axes (x right, y up, z to the viewer); in depth the head is at 0."""
+    poses = np.tile(np.eye(4, dtype=np.float32), (len(motion), 1, 1))
+    axes = np.diag([1, -1, -1])
+    poses[:, :3, :3] = axes @ motion.rotation @ axes
+    poses[:, :2, 3] = motion.translation * [1, -1]
+    return poses
 
 
 def open_source(spec: str | Path, *, num_frames: int = 64, size: int = 128, fps: float = 25.0) -> ClipSource:

@@ -1,12 +1,13 @@
 """Facial landmarks, expression scores and head pose, by MediaPipe's FaceLandmarker."""
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
 import os
 import pathlib
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,21 @@ class LandmarkDetector:
             raise NoFaceError(f"no face found in any of the {len(track)} frames of the video")
         track += self._follow(frames, track[-1], len(faces), times)
         return _track(track, times)
+
+    @contextlib.contextmanager
+    def scanner(self) -> Iterator[Callable[[UInt8[np.ndarray, "H W 3"]], Float32[np.ndarray, "N 4"]]]:
+        """Gives a function that finds all faces of a picture, from left to right, as boxes (left, top, right, bottom).
+
+        Boxes hold the landmarks and are in pixels; `video` counts the faces of a frame in the same order.
+        """
+
+        def scan(image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "N 4"]:
+            faces = sorted(_as_faces(landmarker.detect(_as_mediapipe(image)), image), key=lambda face: face.centre[0])
+            points = [face.points[:, :2] for face in faces]
+            return np.array([[*p.min(axis=0), *p.max(axis=0)] for p in points], np.float32).reshape(-1, 4)
+
+        with self._open("IMAGE", self._max_faces) as landmarker:
+            yield scan
 
     def _follow(self, frames: Iterator[Frame], last: _Face, num_faces: int, times: list[float]) -> list[_Face | None]:
         """Tracks `last` through the frames that remain, and appends their times to `times`."""

@@ -1,136 +1,52 @@
-"""Preparation on one machine: inputs dealt into shards, each made once.
+"""Preparation: inputs dealt into parts, each made once; then the collection as a whole; then the shards.
 
-videos, or seeds ──► clips (worker processes) ──► encoders (this process) ──► shards ──► manifest, report
+    inputs ──► parts (worker processes, or a Ray cluster) ──► duplicates, persons ──► shards ──► manifest, report
+
+Every step leaves whole files behind, and a step whose files are there is not done again: a run that was killed at any
+moment goes on where it stopped, to the same bytes. Nothing in them depends on the engine or the number of workers.
 """
 
-import collections
-import contextlib
 import dataclasses
 import json
-import logging
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import grain
+
 from adiff_jax.data.schema import ClipRecord, RecordError
-from adiff_jax.data.source import (
-    MANIFEST,
-    ClipSource,
-    Manifest,
-    Shard,
-    ShardSource,
-    SyntheticSource,
-    open_source,
-    verify,
-)
+from adiff_jax.data.source import MANIFEST, Manifest, Shard, verify
+from adiff_jax.data.storage import Folder
 from adiff_jax.media.landmarks import LandmarkDetector
-from adiff_jax.prep.stages import ClipRejected, Encoders, encode, video_clips
-from adiff_jax.prep.writer import Written, write_shard, write_text
+from adiff_jax.prep.cluster import parts_on_ray
+from adiff_jax.prep.duplicates import duplicates
+from adiff_jax.prep.identities import identities
+from adiff_jax.prep.inputs import Input, dealt, folder_inputs, manifest_inputs, record_shards, synthetic_inputs
+from adiff_jax.prep.options import DuplicateOptions, Engine, IdentityOptions, PrepareOptions, RayOptions
+from adiff_jax.prep.outcome import Outcome, Rejection, Report, as_json
+from adiff_jax.prep.page import page
+from adiff_jax.prep.parts import PARTS, Part, attempt, crashed, part_file, write_part
+from adiff_jax.prep.pool import Pool
+from adiff_jax.prep.stages import Encoders
+from adiff_jax.prep.writer import Written, write_shard
 
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 REPORT = "report.json"
+PAGE = "report.html"
 _JOB = "job.json"
-_PARTS = "parts"
 
-_log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class PrepareOptions:
-    """What a prepared data set depends on, beside its source.
-
-    Attributes:
-        size: height and width of the pictures, in pixels.
-        longest: most frames of a clip; longer videos are cut.
-        shortest: fewest frames of a clip; what is shorter is rejected.
-        inputs_per_shard: videos or synthetic clips that make one shard.
-        synthetic_fps: frames a second of synthetic clips; videos keep theirs.
-    """
-
-    size: int = 128
-    longest: int = 64
-    shortest: int = 16
-    inputs_per_shard: int = 16
-    synthetic_fps: float = 25.0
-
-
-_DEFAULTS, _NO_ENCODERS = PrepareOptions(), Encoders()
+Progress = Callable[[int, int], None]
+_DEFAULTS, _NO_ENCODERS, _NO_RAY = PrepareOptions(), Encoders(), RayOptions()
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of one input: clips and frames kept, or a reason (a fixed word to count by) and its detail."""
+class _Plan:
+    """What the look at the whole collection changes in one shard: clips to leave out, and new identities."""
 
-    input: str
-    clips: int = 0
-    frames: int = 0
-    reason: str = ""
-    detail: str = ""
+    dropped: Mapping[str, str]
+    renamed: Mapping[str, str]
 
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What became of every input, in order."""
-
-    outcomes: tuple[Outcome, ...]
-
-    @property
-    def clips(self) -> int:
-        """Number of clips kept."""
-        return sum(outcome.clips for outcome in self.outcomes)
-
-    @property
-    def reasons(self) -> dict[str, int]:
-        """How many inputs were rejected, by reason."""
-        return dict(collections.Counter(outcome.reason for outcome in self.outcomes if outcome.reason))
-
-    def to_json(self) -> str:
-        """Readable JSON: totals, then a line for each input."""
-        totals = {
-            "inputs": len(self.outcomes),
-            "clips": self.clips,
-            "frames": sum(outcome.frames for outcome in self.outcomes),
-            "rejected": self.reasons,
-        }
-        return _json(totals | {"outcomes": [dataclasses.asdict(outcome) for outcome in self.outcomes]})
-
-
-@dataclasses.dataclass(frozen=True)
-class Input:
-    """One thing to prepare: its name, a fingerprint that changes when it does, and how its clips are made.
-
-    It is sent to worker processes, so `clips` must be picklable.
-    """
-
-    name: str
-    fingerprint: str
-    clips: Callable[[], Iterable[ClipRecord]]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """A finished shard as noted beside it: what it was made of, and what came out."""
-
-    made_of: list[list[str]]
-    outcomes: tuple[Outcome, ...]
-    written: Written | None
-
-    def to_json(self) -> str:
-        return _json(dataclasses.asdict(self))
-
-    @classmethod
-    def read(cls, path: Path) -> "_Part | None":
-        if not path.is_file():
-            return None
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        outcomes = tuple(Outcome(**outcome) for outcome in fields["outcomes"])
-        written = fields["written"]
-        if written:
-            written = Written(**written | {"shard": Shard(**written["shard"])})
-        return cls(fields["made_of"], outcomes, written)
+    def __bool__(self) -> bool:
+        return bool(self.dropped or self.renamed)
 
 
 def prepare(
@@ -138,35 +54,56 @@ def prepare(
     out: str | Path,
     options: PrepareOptions = _DEFAULTS,
     *,
+    videos: str | Path | None = None,
+    kind: str = "auto",
+    texts: Path | None = None,
     encoders: Encoders = _NO_ENCODERS,
     detector: LandmarkDetector | None = None,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    engine: Engine = "local",
+    ray: RayOptions = _NO_RAY,
+    progress: Progress | None = None,
 ) -> Report:
     """Makes a folder of records out of videos or synthetic heads.
 
-    An input that cannot be used is noted with its reason in `report.json` and never stops the run. Run again after an
-    interruption, it makes what is missing or changed; the result is that of one undisturbed run, byte for byte.
+    An input that cannot be used is noted with its reason in `report.json` and `report.html` and never stops the run.
+    Run again after an interruption, it makes what is missing or changed; the result is that of one undisturbed run,
+    byte for byte.
 
     Args:
-        source: a folder of videos, searched through all its folders, or `synthetic:N[:SEED]`.
-        out: folder to write: shards, `manifest.json`, `report.json`.
+        source: a folder of videos, searched through all its folders; a manifest, if `videos` is given; or
+            `synthetic:N[:SEED]`. Folders may be addresses (gs://, s3://).
+        out: folder to write: shards, `manifest.json`, the report.
         options: what the records depend on.
+        videos: folder of the videos that the manifest `source` lists.
+        kind: the manifest's format, see `manifests.FORMATS`; "auto" recognises it.
+        texts: folder of captions, see `manifests.read_manifest`.
         encoders: models whose output is added to the records.
         detector: finds landmarks in videos; None makes one with its defaults when it is needed.
         workers: processes that make clips, beside this one if more than 1; encoders run in this one.
-        progress: called with the numbers of finished and of all inputs after each shard.
+        engine: where parts are made: "local", or on a "ray" cluster.
+        ray: options of that engine.
+        progress: called with the numbers of finished and of all inputs after each part.
 
     Raises:
         RecordError: if there is no input, none could be used, or `out` holds records of another source or options.
     """
-    inputs = _synthetic(str(source), options) if str(source).startswith("synthetic:") else None
-    if inputs is None:
-        inputs = _videos(Path(source), options, detector or LandmarkDetector())
+    if str(source).startswith("synthetic:"):
+        inputs = synthetic_inputs(str(source), options)
+        options = dataclasses.replace(
+            options, duplicates=DuplicateOptions(duplicate_bits=-1)
+        )  # each is another by design
+    elif videos is not None:
+        detector = detector or LandmarkDetector()
+        inputs = manifest_inputs(Path(source), str(videos), options, detector, kind, texts)
+    else:
+        inputs = folder_inputs(str(source), options, detector or LandmarkDetector())
     job = {"source": str(source), "encoders": encoders.name, **dataclasses.asdict(options)}
-    step = options.inputs_per_shard
-    shards = [inputs[start : start + step] for start in range(0, len(inputs), step)]
-    return _run(Path(out), job, shards, encoders, workers, progress)
+    if videos is not None:
+        job |= {"videos": str(videos), "texts": texts and str(texts)}
+    shards = dealt(inputs, options.inputs_per_shard)
+    make = _maker(engine, workers, ray, encoders)
+    return _run(Folder(out), job, shards, make, options, progress)
 
 
 def encode_records(
@@ -175,138 +112,223 @@ def encode_records(
     encoders: Encoders,
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    engine: Engine = "local",
+    ray: RayOptions = _NO_RAY,
+    progress: Progress | None = None,
 ) -> Report:
     """Copies a folder of records, adding what the encoders give; resumes like `prepare`.
 
     Raises:
         RecordError: if `records` cannot be used, or `out` holds records of another source or encoder.
     """
-    source = ShardSource(records)
-    shards, start = [], 0
-    for shard in verify(records).shards:
-        indices = range(start, start + shard.clips)
-        shards.append([_record_input(source, index, shard) for index in indices])
-        start += shard.clips
-    return _run(Path(out), {"source": str(records), "encoders": encoders.name}, shards, encoders, workers, progress)
-
-
-def _synthetic(spec: str, options: PrepareOptions) -> list[Input]:
-    source = open_source(spec, num_frames=options.longest, size=options.size, fps=options.synthetic_fps)
-    assert isinstance(source, SyntheticSource)
-    return [
-        Input(name := f"synthetic:{source.seed + index}", name, partial(_clip, source, index))
-        for index in range(len(source))
-    ]
-
-
-def _videos(folder: Path, options: PrepareOptions, detector: LandmarkDetector) -> list[Input]:
-    if not folder.is_dir():
-        raise RecordError(f"{folder} is no folder: give a folder of videos, or synthetic:N")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
-    if not paths:
-        raise RecordError(f"no video in {folder} (looked for {', '.join(sorted(VIDEO_SUFFIXES))})")
-    clips = partial(
-        video_clips, detector=detector, size=options.size, shortest=options.shortest, longest=options.longest
+    verify(records)
+    job = {"source": str(records), "encoders": encoders.name}
+    options = PrepareOptions(
+        duplicates=DuplicateOptions(duplicate_bits=-1),
+        identities=IdentityOptions() if encoders.face else IdentityOptions(person_similarity=2.0),
     )
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    return [
-        Input(name, f"{path.stat().st_size} bytes", partial(clips, path, name))
-        for path, name in zip(paths, names, strict=True)
-    ]
+    make = _maker(engine, workers, ray, encoders)
+    return _run(Folder(out), job, record_shards(records), make, options, progress)
 
 
-def _record_input(source: ShardSource, index: int, shard: Shard) -> Input:
-    return Input(f"{shard.file}[{index}]", shard.sha256, partial(_clip, source, index))
+Maker = Callable[[Folder, Mapping[int, Sequence[Input]]], Iterator[tuple[int, Part]]]
+"""Makes parts, by their numbers, in any order."""
 
 
-def _clip(source: ClipSource, index: int) -> list[ClipRecord]:
-    return [source[index]]
+def _maker(engine: Engine, workers: int, ray: RayOptions, encoders: Encoders) -> Maker:
+    if engine == "ray":
+        return lambda out, shards: parts_on_ray(out, shards, encoders, ray)
+    return lambda out, shards: _parts_here(out, shards, encoders, workers)
+
+
+def _parts_here(
+    out: Folder, shards: Mapping[int, Sequence[Input]], encoders: Encoders, workers: int
+) -> Iterator[tuple[int, Part]]:
+    """Makes parts with worker processes, which run ahead of this one over the borders of parts."""
+    with Pool(workers) as pool:
+        attempts = pool.map(attempt, (item for inputs in shards.values() for item in inputs), crashed)
+        for index, inputs in shards.items():
+            mine = (next(attempts) for _ in inputs)
+            yield index, write_part(out, index, inputs, mine, encoders)
 
 
 def _run(
-    out: Path,
+    out: Folder,
     job: dict[str, Any],
     shards: Sequence[Sequence[Input]],
-    encoders: Encoders,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
+    make: Maker,
+    options: PrepareOptions,
+    progress: Progress | None,
 ) -> Report:
-    """Makes the shards that are not there yet, then the manifest and the report."""
+    """Makes the parts and shards that are not there yet, then the manifest and the report."""
     _claim(out, job)
-    total, done = sum(map(len, shards)), 0
-    parts = []
-    with contextlib.ExitStack() as stack:
-        each = map
-        if workers > 1:
-            each = stack.enter_context(ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))).map
-        for index, inputs in enumerate(shards):
-            parts.append(_make_shard(out, index, inputs, encoders, each))
-            done += len(inputs)
-            if progress:
-                progress(done, total)
-    report = Report(tuple(outcome for part in parts for outcome in part.outcomes))
-    write_text(out / REPORT, report.to_json())
-    written = [part.written for part in parts if part.written]
+    parts = {index: Part.read(out, index, inputs) for index, inputs in enumerate(shards)}
+    made = {index: part for index, part in parts.items() if part and _is_there(out, index, part)}
+    total, done = sum(map(len, shards)), sum(len(shards[index]) for index in made)
+    missing = {index: inputs for index, inputs in enumerate(shards) if index not in made}
+    if progress and done:
+        progress(done, total)
+    for index, part in make(out, missing):
+        made[index] = part
+        done += len(shards[index])
+        if progress:
+            progress(done, total)
+
+    ordered = [made[index] for index in range(len(shards))]
+    plans = _plans(ordered, options)
+    redo = {index: shards[index] for index, plan in enumerate(plans) if _is_outdated(out, index, ordered[index], plan)}
+    for _ in make(out, redo):
+        pass
+    written = [_shard(out, index, part, plan) for index, (part, plan) in enumerate(zip(ordered, plans, strict=True))]
+    return _finish(out, job, ordered, plans, [shard for shard in written if shard])
+
+
+def _claim(out: Folder, job: dict[str, Any]) -> None:
+    """Marks `out` as the folder of this job; another job's folder is refused."""
+    text = out.read_text(_JOB)
+    if text is None:
+        out.write_text(_JOB, as_json(job))
+    else:
+        other, job = json.loads(text), json.loads(as_json(job))
+        changed = [f"{key} {other.get(key)!r}" for key in sorted(other.keys() | job) if other.get(key) != job.get(key)]
+        if changed:
+            raise RecordError(f"{out} holds records made with {', '.join(changed)}: choose another folder or delete it")
+    out.clean()
+
+
+def _shard_file(index: int) -> str:
+    return f"records-{index:05d}.arrayrecord"
+
+
+def _is_there(out: Folder, index: int, part: Part) -> bool:
+    """Whether the part's records are there, as a part or as a shard."""
+    return not part.written or out.exists(part_file(index)) or _finished(out, index) is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Finished:
+    """A finished shard: the part it was made of, the plan, and the file; noted beside it."""
+
+    part: str
+    plan: list[Any]
+    written: Written | None
+
+
+def _finished(out: Folder, index: int) -> _Finished | None:
+    """The note of a finished shard, if its file is there."""
+    text = out.read_text(f"{PARTS}/{index:05d}.shard.json")
+    if text is None:
+        return None
+    fields = json.loads(text)
+    written = fields["written"]
+    if written:
+        written = Written(**written | {"shard": Shard(**written["shard"])})
+        if not out.exists(_shard_file(index)):
+            return None
+    return _Finished(fields["part"], fields["plan"], written)
+
+
+def _wanted(part: Part, plan: _Plan) -> tuple[str, list[Any]]:
+    """What a finished shard must have been made of."""
+    return part.written.shard.sha256 if part.written else "", [dict(plan.dropped), dict(plan.renamed)]
+
+
+def _is_outdated(out: Folder, index: int, part: Part, plan: _Plan) -> bool:
+    """Whether a shard must be made, and its part's records are gone: they became a shard by another plan."""
+    finished = _finished(out, index)
+    fresh = finished and (finished.part, finished.plan) == _wanted(part, plan)
+    return bool(part.written) and not fresh and not out.exists(part_file(index))
+
+
+def _plans(parts: Sequence[Part], options: PrepareOptions) -> list[_Plan]:
+    """The look at the whole collection."""
+    facts = [fact for part in parts for outcome in part.outcomes for fact in outcome.kept]
+    same = duplicates(facts, options.duplicates)
+    person = identities([fact for fact in facts if fact.clip not in same], options.identities)
+    plans = []
+    for part in parts:
+        clips = [fact.clip for outcome in part.outcomes for fact in outcome.kept]
+        plans.append(
+            _Plan(
+                {clip: same[clip] for clip in clips if clip in same},
+                {clip: person[clip] for clip in clips if clip in person},
+            )
+        )
+    return plans
+
+
+def _shard(out: Folder, index: int, part: Part, plan: _Plan) -> Written | None:
+    """Makes a shard of a part, or finds it made. Nothing to change: the part's file becomes the shard."""
+    wanted = _wanted(part, plan)
+    finished = _finished(out, index)
+    if finished and (finished.part, finished.plan) == wanted:
+        out.remove(part_file(index))  # left by a run that was killed just here
+        return finished.written
+    name, written = _shard_file(index), None
+    if part.written and plan:
+        with out.reading(part_file(index)) as path:
+            records = grain.sources.ArrayRecordDataSource([str(path)])
+            written = write_shard(out, name, _changed(map(ClipRecord.from_bytes, records), plan))
+    elif part.written:
+        out.move(part_file(index), name)
+        written = dataclasses.replace(part.written, shard=dataclasses.replace(part.written.shard, file=name))
+    else:
+        out.remove(name)
+    note = _Finished(*wanted, written)
+    out.write_text(f"{PARTS}/{index:05d}.shard.json", as_json(dataclasses.asdict(note)))
+    out.remove(part_file(index))
+    return written
+
+
+def _changed(records: Iterable[ClipRecord], plan: _Plan) -> Iterator[ClipRecord]:
+    for record in records:
+        if record.info.id in plan.dropped:
+            continue
+        if identity := plan.renamed.get(record.info.id):
+            record = dataclasses.replace(record, info=dataclasses.replace(record.info, identity=identity))
+        yield record
+
+
+def _finish(
+    out: Folder, job: dict[str, Any], parts: Sequence[Part], plans: Sequence[_Plan], written: Sequence[Written]
+) -> Report:
+    """Writes report and manifest."""
+    report = Report(
+        tuple(_final(outcome, plan) for part, plan in zip(parts, plans, strict=True) for outcome in part.outcomes)
+    )
+    out.write_text(REPORT, report.to_json())
+    out.write_text(PAGE, page(report, job))
     if not written:
-        raise RecordError(f"none of the {total} inputs gave a clip ({report.reasons}): see {out / REPORT}")
+        total = len(report.outcomes)
+        raise RecordError(f"none of the {total} inputs gave a clip ({report.reasons}): see {out}/{REPORT}")
     manifest = Manifest(
         size=written[0].size,
-        shortest=min(part.shortest for part in written),
-        shards=tuple(part.shard for part in written),
+        shortest=min(shard.shortest for shard in written),
+        shards=tuple(shard.shard for shard in written),
     )
-    write_text(out / MANIFEST, manifest.to_json())
+    out.write_text(MANIFEST, manifest.to_json())
+    listed = {shard.file for shard in manifest.shards}
+    for name in out.names():  # of inputs that are no longer there
+        if name.startswith("records-") and name not in listed:
+            out.remove(name)
     return report
 
 
-def _claim(out: Path, job: dict[str, Any]) -> None:
-    """Marks `out` as the folder of this job; another job's folder is refused."""
-    path = out / _JOB
-    (out / _PARTS).mkdir(parents=True, exist_ok=True)
-    if not path.is_file():
-        write_text(path, _json(job))
-    elif (other := json.loads(path.read_text(encoding="utf-8"))) != job:
-        changed = ", ".join(f"{key} {other.get(key)!r}" for key in other.keys() | job if other.get(key) != job.get(key))
-        raise RecordError(f"{out} holds records made with {changed}: choose another folder or delete it")
-
-
-def _make_shard(
-    out: Path, index: int, inputs: Sequence[Input], encoders: Encoders, each: Callable[..., Iterable[Any]]
-) -> _Part:
-    """Makes a shard, or finds it made; `each` is `map`, here or in worker processes."""
-    note = out / _PARTS / f"{index:05d}.json"
-    path = out / f"records-{index:05d}.arrayrecord"
-    made_of = [[item.name, item.fingerprint] for item in inputs]
-    part = _Part.read(note)
-    if part and part.made_of == made_of and path.is_file() == bool(part.written):
-        return part
-    outcomes: list[Outcome] = []
-    written = write_shard(path, _collect(each(_attempt, inputs), encoders, outcomes))
-    part = _Part(made_of, tuple(outcomes), written)
-    write_text(note, part.to_json())
-    return part
-
-
-def _collect(
-    attempts: Iterable[tuple[Outcome, list[ClipRecord]]], encoders: Encoders, outcomes: list[Outcome]
-) -> Iterator[ClipRecord]:
-    """The encoded clips of the inputs in turn; notes the outcome of each input."""
-    for outcome, clips in attempts:
-        outcomes.append(outcome)
-        yield from (encode(clip, encoders) for clip in clips)
-
-
-def _attempt(item: Input) -> tuple[Outcome, list[ClipRecord]]:
-    """The clips of one input. One that fails gives none of its clips, and a reason."""
-    try:
-        clips = [clip.compressed() for clip in item.clips()]
-    except ClipRejected as rejected:
-        return Outcome(item.name, reason=rejected.reason, detail=str(rejected)), []
-    except Exception as error:  # One bad input in a million must not stop the run; the report has it.
-        _log.exception("%s failed", item.name)
-        return Outcome(item.name, reason="error", detail=f"{type(error).__name__}: {error}"), []
-    return Outcome(item.name, clips=len(clips), frames=sum(map(len, clips))), clips
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+def _final(outcome: Outcome, plan: _Plan) -> Outcome:
+    """The outcome after the look at the whole collection."""
+    kept = [
+        dataclasses.replace(fact, identity=plan.renamed.get(fact.clip, fact.identity))
+        for fact in outcome.kept
+        if fact.clip not in plan.dropped
+    ]
+    same = [
+        Rejection(fact.clip, 0.0, fact.seconds, "duplicate", f"of {plan.dropped[fact.clip]}", fact.picture)
+        for fact in outcome.kept
+        if fact.clip in plan.dropped
+    ]
+    if not same:
+        return dataclasses.replace(outcome, kept=tuple(kept))
+    reason, detail = ("", "") if kept else ("duplicate", same[0].detail)
+    return dataclasses.replace(
+        outcome, kept=tuple(kept), rejected=(*outcome.rejected, *same), reason=reason, detail=detail
+    )

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from adiff_jax.media.landmarks import LandmarkDetector
+from adiff_jax.prep.items import Item
+from adiff_jax.prep.options import PrepareOptions
 from adiff_jax.prep.stages import segments, video_clips
 
 
@@ -35,7 +37,8 @@ def test_segments_keep_every_found_frame_once_if_long_enough():
 
 def test_records_of_a_real_video(shared):
     path = shared / "data" / "clips" / "d0.mp4"
-    clips = list(video_clips(path, "d0", LandmarkDetector(), size=128, shortest=16, longest=64))
+    outcome, clips = video_clips(Item("d0", str(path)), LandmarkDetector(), PrepareOptions())
+    assert [fact.clip for fact in outcome.kept] == [clip.info.id for clip in clips]
     assert [clip.info.id for clip in clips] == ["d0#0", "d0#39"]
     for clip in clips:
         assert len(clip) == len(clip.frames) == 39

@@ -5,7 +5,8 @@ import pytest
 
 from adiff_jax.data.schema import ClipInfo, ClipRecord
 from adiff_jax.data.source import sha256
-from adiff_jax.prep.writer import write_shard, write_text
+from adiff_jax.data.storage import Folder
+from adiff_jax.prep.writer import write_shard
 
 
 def clip(seed: int, frames: int) -> ClipRecord:
@@ -15,11 +16,11 @@ def clip(seed: int, frames: int) -> ClipRecord:
 
 def test_what_was_written(tmp_path):
     path = tmp_path / "records-00000.arrayrecord"
-    written = write_shard(path, [clip(1, 5), clip(2, 3)])
+    written = write_shard(Folder(tmp_path), path.name, [clip(1, 5), clip(2, 3)])
     assert written.shard.file == path.name
     assert (written.shard.clips, written.shard.frames, written.shortest, written.size) == (2, 8, 3, 16)
     assert written.shard.sha256 == sha256(path)
-    again = write_shard(tmp_path / "again", [clip(1, 5), clip(2, 3)])
+    again = write_shard(Folder(tmp_path), "again", [clip(1, 5), clip(2, 3)])
     assert again.shard.sha256 == written.shard.sha256
 
 
@@ -29,17 +30,10 @@ def test_a_failure_leaves_nothing(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_shard(tmp_path / "shard", failing())
+        write_shard(Folder(tmp_path), "shard", failing())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_record_no_file(tmp_path):
-    assert write_shard(tmp_path / "shard", []) is None
+    assert write_shard(Folder(tmp_path), "shard", []) is None
     assert list(tmp_path.iterdir()) == []
-
-
-def test_text_replaces_whole(tmp_path):
-    write_text(tmp_path / "a.json", "one")
-    write_text(tmp_path / "a.json", "two")
-    assert (tmp_path / "a.json").read_text() == "two"
-    assert len(list(tmp_path.iterdir())) == 1

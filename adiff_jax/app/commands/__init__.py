@@ -5,6 +5,7 @@ from typing import Annotated
 import tyro
 
 from adiff_jax.app.commands.animate import Animate
+from adiff_jax.app.commands.data import Data
 from adiff_jax.app.commands.edit import Edit
 from adiff_jax.app.commands.evaluate import Evaluate
 from adiff_jax.app.commands.prepare import Prepare
@@ -20,6 +21,7 @@ AnyCommand = (
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Import, tyro.conf.subcommand("import")]

@@ -1,0 +1,158 @@
+"""Folders on this machine and at fsspec addresses (gs://, s3://) alike; files appear in them whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+
+ASIDE = ".tmp"
+
+
+class Folder:
+    """A folder of files. Small enough to be sent to worker processes.
+
+    Args:
+        address: a path, or an address with a scheme that fsspec knows.
+
+    Raises:
+        ValueError: fsspec does not know the scheme, or its package is not installed.
+    """
+
+    def __init__(self, address: str | os.PathLike):
+        self.address = os.fspath(address).rstrip("/") or "/"
+        self.is_local = "://" not in self.address
+        if self.address.startswith("file://"):
+            self.address, self.is_local = self.address.removeprefix("file://"), True
+        if not self.is_local:
+            try:
+                self._remote()
+            except (ImportError, ValueError) as error:
+                raise ValueError(f"{self.address}: {error}") from error
+
+    def __str__(self) -> str:
+        return self.address
+
+    def __truediv__(self, name: str) -> "Folder":
+        return Folder(f"{self.address}/{name}")
+
+    def _remote(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        return fsspec.core.url_to_fs(self.address)
+
+    def _path(self, name: str) -> Path:
+        return Path(self.address) / name
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        if self.is_local:
+            return self._path(name).is_file()
+        files, root = self._remote()
+        return files.isfile(f"{root}/{name}")
+
+    def names(self) -> list[str]:
+        """All files, through all folders, as sorted paths relative to this one; none if it does not exist."""
+        if self.is_local:
+            root = Path(self.address)
+            return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        files, root = self._remote()
+        if not files.exists(root):
+            return []
+        prefix = root.rstrip("/") + "/"
+        return sorted(name.removeprefix(prefix) for name in files.find(root))
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        if self.is_local:
+            return self._path(name).stat().st_size
+        files, root = self._remote()
+        return files.size(f"{root}/{name}")
+
+    def read_text(self, name: str) -> str | None:
+        """A text file, or None if there is none."""
+        if not self.exists(name):
+            return None
+        if self.is_local:
+            return self._path(name).read_text(encoding="utf-8")
+        files, root = self._remote()
+        return files.cat_file(f"{root}/{name}").decode()
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text file, whole or not at all."""
+        with self.writing(name) as path:
+            path.write_text(text, encoding="utf-8")
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Gives a local path to write to; what is there becomes the file on success, and is removed on any error."""
+        aside = f".{Path(name).name}.{uuid.uuid4().hex}{ASIDE}"  # two writers of one file must not meet
+        if self.is_local:
+            target = self._path(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path = target.with_name(aside)
+            try:
+                yield path
+                os.replace(path, target)
+            finally:
+                path.unlink(missing_ok=True)
+            return
+        files, root = self._remote()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / aside
+            yield path
+            files.makedirs(os.path.dirname(f"{root}/{name}"), exist_ok=True)
+            files.put_file(str(path), f"{root}/{name}")  # object stores show a file when its upload is complete
+
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """Gives a local path of a file: itself, or a copy for as long as the context lasts.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        if self.is_local:
+            yield self._path(name)
+            return
+        files, root = self._remote()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(name).name
+            files.get_file(f"{root}/{name}", str(path))
+            yield path
+
+    def copy_to(self, name: str, path: Path) -> None:
+        """Copies a file to this machine, whole or not at all."""
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}{ASIDE}")
+        with self.reading(name) as source:
+            shutil.copyfile(source, aside)
+        os.replace(aside, path)
+
+    def move(self, name: str, other: str) -> None:
+        """Renames a file; the new name may be taken."""
+        if self.is_local:
+            os.replace(self._path(name), self._path(other))
+            return
+        files, root = self._remote()
+        files.mv(f"{root}/{name}", f"{root}/{other}")
+
+    def remove(self, name: str) -> None:
+        """Deletes a file, if it is there."""
+        if self.is_local:
+            self._path(name).unlink(missing_ok=True)
+        elif self.exists(name):
+            files, root = self._remote()
+            files.rm_file(f"{root}/{name}")
+
+    def clean(self) -> None:
+        """Removes what killed writers left."""
+        for name in self.names():
+            if name.endswith(ASIDE):
+                self.remove(name)
+
+
+def split_address(address: str) -> tuple[Folder, str]:
+    """A file's address as its folder and its name."""
+    folder, _, name = address.rpartition("/")
+    return Folder(folder or "."), name

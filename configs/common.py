@@ -49,9 +49,7 @@ def base_config(task: str, model: Any) -> ml_collections.ConfigDict:
     config.ema_decay = 0.999
     config.accumulate = 1  # parts that a batch is computed in, one after the other, to save memory
     config.max_skipped = 10  # steps in a row without a finite gradient before the run gives up
-    config.deterministic = (
-        False  # the same bits in every run on the same devices; slower on a GPU, true anyway elsewhere
-    )
+    config.deterministic = False  # the same bits in every run on the same GPUs, slower; elsewhere that is so anyway
 
     config.resume = ""  # directory of another run to go on from, with its optimiser and place in the data
     config.init_from = ""  # folder of an exported component whose weights to begin with
@@ -71,7 +69,8 @@ def base_config(task: str, model: Any) -> ml_collections.ConfigDict:
     config.optimizer.weight_decay = 0.0
     config.optimizer.clip_norm = 1.0
 
-    config.mesh = ml_collections.ConfigDict({"data": 0, "fsdp": 0, "tensor": 0, "group": 1})  # devices; 0: picked
+    # Devices along each axis; 0: picked by devices, model and batch; -1: as many as there are.
+    config.mesh = ml_collections.ConfigDict({"data": 0, "fsdp": 0, "tensor": 0, "group": 1})
     config.shard_tokens = False  # divide long sequences by tokens over the axis tensor
 
     config.checkpoint = ml_collections.ConfigDict()

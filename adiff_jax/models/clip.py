@@ -54,6 +54,7 @@ class CLIPConfig:
         eos_token_id: token whose position gives a text's embedding.
         scan_layers: compile the layers as one loop: quick to compile; False is quicker to run on a CPU.
         remat: recompute the layers in the backward pass: less memory, a third more time.
+        remat_policy: what is kept of them then, one of `layers.REMAT_POLICIES`.
         dtype: type of the computation; norms and softmax are float32 always.
         param_dtype: type of the parameters.
     """
@@ -73,6 +74,7 @@ class CLIPConfig:
     eos_token_id: int = 49407
     scan_layers: bool = True
     remat: bool = False
+    remat_policy: str = "full"
     dtype: str = "float32"
     param_dtype: str = "float32"
 
@@ -152,7 +154,8 @@ class VisionModel(nn.Module):
         x = jnp.concatenate([class_token, x], axis=1) + _positions(self, side * side + 1, width, embedding)
         x = _norm(config, "pre_layernorm")(x).astype(config.dtype)
 
-        layers = stack_layers(Layer, config.vision_depth, unroll=not config.scan_layers, remat=config.remat)
+        remat = {"remat": config.remat, "remat_policy": config.remat_policy}
+        layers = stack_layers(Layer, config.vision_depth, unroll=not config.scan_layers, **remat)
         x, _ = layers(config, width, config.vision_heads, config.vision_depth, name="layers")(x, None)
         return _norm(config, "post_layernorm")(x[:, 0])
 
@@ -175,7 +178,8 @@ class TextModel(nn.Module):
         x = table[tokens].astype(config.dtype) + positions[:length]
 
         causal = jnp.tril(jnp.ones((length, length), dtype=bool))
-        layers = stack_layers(Layer, config.text_depth, unroll=not config.scan_layers, remat=config.remat)
+        remat = {"remat": config.remat, "remat_policy": config.remat_policy}
+        layers = stack_layers(Layer, config.text_depth, unroll=not config.scan_layers, **remat)
         x, _ = layers(config, width, config.text_heads, config.text_depth, name="layers")(x, causal)
         end = jnp.argmax(tokens == config.eos_token_id, axis=1)
         return _norm(config, "final_layer_norm")(jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0])

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from adiff_jax.models.attention import AUTO, KERNELS, attention
-from adiff_jax.models.axes import BATCH, EMBED, HEADS
+from adiff_jax.models.axes import BATCH, EMBED, HEADS, TOKENS
 from adiff_jax.models.layers import (
     MLP,
     Linear,
@@ -70,6 +70,7 @@ class SDiTConfig:
         landmark_map_sigma: radius of a landmark in that map, as a fraction of the picture's width.
         scan_layers: compile the blocks as one loop: quick to compile; False is quicker to run on a CPU.
         remat: recompute the blocks in the backward pass: less memory, a third more time.
+        remat_policy: what is kept of them then, one of `layers.REMAT_POLICIES`.
         dtype: type of the computation; norms, modulation, softmax and output are float32 always.
         param_dtype: type of the parameters.
     """
@@ -89,6 +90,7 @@ class SDiTConfig:
     landmark_map_sigma: float = 0.1
     scan_layers: bool = True
     remat: bool = False
+    remat_policy: str = "full"
     dtype: str = "float32"
     param_dtype: str = "float32"
 
@@ -144,7 +146,8 @@ class SDiT(nn.Module):
             x = x + LandmarkMap(config, grid, name="landmark_map")(cond.landmarks, cond.landmarks_mask)
         c = ConditionEmbedder(config, name="condition")(t, cond)
 
-        blocks = stack_layers(Block, config.depth, unroll=not config.scan_layers, remat=config.remat)
+        remat = {"remat": config.remat, "remat_policy": config.remat_policy}
+        blocks = stack_layers(Block, config.depth, unroll=not config.scan_layers, **remat)
         x, _ = blocks(config, name="blocks")(_constrain(x), nn.silu(c))
         x = FinalLayer(config, config.patch_size**2 * channels, name="final_layer")(x, nn.silu(c))
         return unpatchify(x, config.patch_size, grid)
@@ -334,4 +337,4 @@ def _modulation(config, count):
 
 
 def _constrain(x):
-    return nn.with_logical_constraint(x, (BATCH, None, None, None))
+    return nn.with_logical_constraint(x, (BATCH, None, TOKENS, None))

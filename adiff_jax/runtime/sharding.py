@@ -50,15 +50,17 @@ def pick_mesh(
         batch_size: examples that are computed together, over all devices.
         state: the abstract training state with its logical names (`jax.eval_shape` of `train.state.new_state`).
         memory: bytes of one device; None if unknown, then everything fits.
-        sizes: axes whose size is given; an absent axis or 0 is free. `group` is 1 if not given.
+        sizes: axes whose size is given; an absent axis or 0 is free, -1 is as many as possible. `group` is 1 if not
+            given.
 
     Raises:
         ValueError: if nothing divides both devices and batch, or the given sizes do not allow it.
     """
-    given = {axis: size for axis, size in (sizes or {}).items() if size}
-    _check_axes(given)
+    _check_axes(sizes or {})
+    given = {axis: size for axis, size in (sizes or {}).items() if size > 0}
+    most = [axis for axis, size in (sizes or {}).items() if size < 0]
     group = given.get("group", 1)
-    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(nn.unbox(state)))
+    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     divided = _sizes_over(state, "tensor")
     candidates = []
     for tensor, fsdp in ((t, f) for t in _divisors(devices // group) for f in _divisors(devices // group // t)):
@@ -68,7 +70,8 @@ def pick_mesh(
         if batch_size % (found["data"] * fsdp) or (tensor > 1 and any(size % tensor for size in divided)):
             continue
         fits = memory is None or state_bytes / (fsdp * tensor) <= STATE_SHARE * memory
-        candidates.append(((not fits, tensor, fsdp if fits else -fsdp), found))
+        wish = [-found[axis] for axis in most]
+        candidates.append(((wish, not fits, tensor, fsdp if fits else -fsdp), found))
     if not candidates:
         raise ValueError(
             f"no mesh of {devices} devices{f' with {given}' if given else ''} for a batch of {batch_size}: data x fsdp "

@@ -117,7 +117,13 @@ def create_state(
     shardings = state_sharding(mesh, boxed_state(task, optimizer, seed, batch))
     # Optimising random initialisers for the CPU takes minutes, and they run once.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(lambda: nn.unbox(make()), out_shardings=shardings, compiler_options=options)()
+    return jax.jit(lambda: unboxed(make()), out_shardings=shardings, compiler_options=options)()
+
+
+def unboxed(tree: PyTree) -> PyTree:
+    """The tree without Linen's boxes. `nn.unbox` would constrain every leaf, also where axes do not divide it."""
+    is_box = lambda leaf: isinstance(leaf, nn.LogicallyPartitioned)  # noqa: E731
+    return jax.tree.map(lambda leaf: leaf.value if is_box(leaf) else leaf, tree, is_leaf=is_box)
 
 
 def abstract_state(boxed: PyTree, mesh: Mesh) -> PyTree[jax.ShapeDtypeStruct]:
@@ -129,7 +135,7 @@ def abstract_state(boxed: PyTree, mesh: Mesh) -> PyTree[jax.ShapeDtypeStruct]:
     """
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        nn.unbox(boxed),
+        unboxed(boxed),
         state_sharding(mesh, boxed),
     )
 

@@ -102,7 +102,15 @@ def test_published_sizes(options, parameters):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == parameters
 
 
-@pytest.mark.parametrize("options", [{"scan_layers": False}, {"remat": True}, {"scan_layers": False, "remat": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scan_layers": False},
+        {"remat": True},
+        {"scan_layers": False, "remat": True},
+        {"remat": True, "remat_policy": "products"},
+    ],
+)
 def test_scan_and_remat_change_nothing(options):
     model, params = build()
     other = CLIP(CLIPConfig(**TINY | options))

@@ -166,7 +166,15 @@ def test_single_frame_without_landmarks_is_dit():
     np.testing.assert_allclose(apply(params, z_t, t, cond), expected, atol=1e-4)  # float32 rounding
 
 
-@pytest.mark.parametrize("options", [{"scan_layers": False}, {"remat": True}, {"scan_layers": False, "remat": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scan_layers": False},
+        {"remat": True},
+        {"scan_layers": False, "remat": True},
+        {"remat": True, "remat_policy": "products"},
+    ],
+)
 def test_scan_and_remat_change_nothing(options):
     params, args = random_params(), inputs()
 

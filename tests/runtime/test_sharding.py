@@ -99,6 +99,8 @@ SIXTEENTH, FIFTH = 16 * 2**22, 5 * 2**22  # memory of which it is a share; an ei
         (8, 16, None, {"group": 2}, (4, 1, 1, 2)),
         (256, 512, FIFTH / 4, {}, (32, 8, 1, 1)),
         (6, 12, None, {}, (6, 1, 1, 1)),
+        (8, 16, None, {"data": 1, "fsdp": -1}, (1, 8, 1, 1)),
+        (8, 16, FIFTH, {"data": -1, "fsdp": 1, "tensor": 1, "group": 1}, (8, 1, 1, 1)),
     ],
 )
 def test_pick_mesh(devices: int, batch: int, memory: float | None, sizes: dict, picked: tuple[int, ...]) -> None:

@@ -22,7 +22,7 @@ LAYERS = (
     "app",
 )
 # Libraries that only the named packages may import.
-CONFINED = {"torch": {"weights"}, "mediapipe": {"media"}, "av": {"media"}, "tyro": {"app"}, "c2pa": {"app"}}
+CONFINED = {"torch": {"weights", "evals"}, "mediapipe": {"media"}, "av": {"media"}, "tyro": {"app"}, "c2pa": {"app"}}
 # Packages that stay free of JAX, so that data workers never start an accelerator.
 NO_JAX = {"media", "data"}
 

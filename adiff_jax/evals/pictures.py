@@ -1,9 +1,10 @@
-"""PSNR and SSIM between pictures."""
+"""L1, PSNR and SSIM between pictures."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 
+L1 = "mean absolute difference over all frames, pixels and channels, 0 to 255"
 PSNR = "peak signal to noise ratio in dB, of the mean square error over all frames, pixels and channels (peak 255)"
 SSIM = (
     "structural similarity (Wang et al. 2004) of the luma (BT.601), Gaussian window 11x11 with sigma 1.5, K = 0.01, "
@@ -12,6 +13,11 @@ SSIM = (
 
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def l1(a: UInt8[np.ndarray, "*F H W 3"], b: UInt8[np.ndarray, "*F H W 3"]) -> float:
+    """See `L1`; 0 for equal pictures."""
+    return float(np.abs(a.astype(np.int16) - b).mean())
 
 
 def psnr(a: UInt8[np.ndarray, "*F H W 3"], b: UInt8[np.ndarray, "*F H W 3"]) -> float:

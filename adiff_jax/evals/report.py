@@ -4,9 +4,11 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,3 +80,11 @@ class Report:
             return "n/a" if math.isnan(value) else format(value, metric.format)
 
         return text
+
+
+def mean_rows(tables: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """The mean over tables of equal rows and columns; NaN where one has NaN."""
+    return {
+        label: {name: float(np.mean([table[label][name] for table in tables])) for name in row}
+        for label, row in tables[0].items()
+    }

@@ -4,10 +4,17 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import tiny_bundle
 
 from adiff_jax.app.cli import main
+from adiff_jax.app.evaluation.contenders import CONTENDERS, NAMES
+from adiff_jax.app.evaluation.extras import Extras
+from adiff_jax.app.evaluation.store import Store
+from adiff_jax.app.options import SamplingOptions
+from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
+from adiff_jax.media.pictures import read_picture
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +26,7 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.usefixtures("shared")
 def test_evaluate_reenact(bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    argv = ["evaluate", "reenact", "--bundle", str(bundle_path), "--steps", "1", "--max-frames", "6"]
+    argv = ["evaluate", "reenact", "--bundle", str(bundle_path), "--steps", "1", "--max-frames", "6", "--also", "csim"]
     assert main([*argv, "--driving", "synthetic:1", "synthetic:2", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "**landmark error**" in printed, "definitions are printed"
@@ -34,6 +41,9 @@ def test_evaluate_reenact(bundle_path: Path, tmp_path: Path, capsys: pytest.Capt
     assert truth["landmark error"] < 0.15  # at 32 x 32 pixels MediaPipe sees little
     assert rows["synthetic-1, 6 frames: generated"]["face found"] == 0, "random weights draw no face"
     assert rows["synthetic-1, 6 frames: generated"]["landmark error"] is None
+    assert truth["L1"] == 0
+    assert truth["CSIM"] == pytest.approx(1)
+    assert rows["synthetic-1, 6 frames: generated"]["CSIM"] < 0.9
     mean = (truth["APD"] + rows["synthetic-2, 6 frames: true picture"]["APD"]) / 2
     assert math.isclose(rows["mean: true picture"]["APD"], mean)
 
@@ -47,3 +57,111 @@ def test_evaluate_autoencoder(bundle_path: Path, tmp_path: Path, capsys: pytest.
     assert rows["true picture"]["SSIM"] == pytest.approx(1)
     assert rows["true picture"]["PSNR"] is None  # infinite
     assert rows["autoencoder"]["PSNR"] < 20
+
+
+def consistency(bundle_path: Path, out: Path, *more: str) -> int:
+    argv = ["evaluate", "consistency", "--bundle", str(bundle_path), "--steps", "2", "--no-landmarks"]
+    argv += ["--lengths", "5", "7", "--methods", "shifted", "multidiffusion", "--sheets", "1"]
+    return main([*argv, "--identities", "2", "--out", str(out), *more])
+
+
+def test_evaluate_consistency_and_go_on(
+    bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert consistency(bundle_path, tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "**Self-CSIM**" in printed, "definitions are printed"
+    assert (tmp_path / "consistency.md").read_text().strip() in printed
+    rows = json.loads((tmp_path / "consistency.json").read_text())["rows"]
+    assert len(rows) == 2 * 3
+    for length in (5, 7):
+        row = rows[f"{length} frames: {NAMES['shifted']}"]
+        assert row["Self-CSIM low"] <= row["Self-CSIM"] <= row["Self-CSIM high"]
+        floor = rows[f"{length} frames: autoencoder of the driving clip"]
+        assert floor["identity pairwise"] >= 0
+    for plot in ("consistency.png", "distance.png", "contact_sheet.png"):
+        assert np.ptp(read_picture(tmp_path / plot)) > 100
+    assert read_picture(tmp_path / "contact_sheet.png").shape == (3 * 32 + 2 * 4, 8 * 32, 3), "seven frames and a name"
+
+    # A second run makes what is missing and nothing else, to the same numbers.
+    lost = tmp_path / "videos" / "multidiffusion-7-700001.json"
+    before = json.loads(lost.read_text())["scores"]
+    lost.unlink()
+    calls = []
+    reenact = AnchoredDiffusionPipeline.reenact
+    monkeypatch.setattr(
+        AnchoredDiffusionPipeline, "reenact", lambda *args, **options: calls.append(1) or reenact(*args, **options)
+    )
+    assert consistency(bundle_path, tmp_path) == 0
+    assert len(calls) == 1
+    after = json.loads(lost.read_text())["scores"]
+    assert {**after, "seconds a frame": 0} == {**before, "seconds a frame": 0}
+    # Numbers of other settings are not mixed in.
+    assert consistency(bundle_path, tmp_path, "--eta", "0.5") == 2
+    assert "another options: choose another --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--lengths", "1"), "2 or more"),
+        (("--methods", "magic"), "unknown method magic: choose from shifted, contiguous"),
+        (("--identities", "0"), "identities must be at least 1"),
+    ],
+)
+def test_consistency_refuses(
+    bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: tuple[str, ...], message: str
+) -> None:
+    assert consistency(bundle_path, tmp_path, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_contenders_are_options_of_sampling() -> None:
+    assert CONTENDERS.keys() == NAMES.keys()
+    for contender in CONTENDERS.values():
+        SamplingOptions(**contender)
+
+
+def test_store_keeps_what_is_not_a_number(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a" / "b", {"steps": (1, 2)})
+    store.put("video", {"score": float("nan")})
+    assert math.isnan(Store(tmp_path / "a" / "b", {"steps": (1, 2)}).get("video")["score"])
+    assert store.get("other") is None
+
+
+def test_missing_networks_are_an_error_before_the_work(
+    bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    argv = [
+        "evaluate",
+        "reenact",
+        "--bundle",
+        str(bundle_path),
+        "--driving",
+        "synthetic:1",
+        "--networks",
+        str(tmp_path),
+    ]
+    assert main([*argv, "--also", "lpips", "--out", str(tmp_path / "out")]) == 2
+    assert "alexnet-owt-7be5be79.pth is missing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_distances_of_sets_of_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    extras = Extras(("fid", "fvd"))
+    monkeypatch.setitem(extras.__dict__, "_inception", lambda pictures: pictures.mean(axis=(1, 2)))
+    monkeypatch.setitem(extras.__dict__, "_i3d", lambda cut: cut.mean(axis=(2, 3, 4))[:, :4])
+    videos = np.random.default_rng(0).integers(0, 200, (2, 20, 4, 4, 3), dtype=np.uint8)
+    scores = extras.of_videos(list(videos), list(videos + np.uint8(10)))
+    assert scores["FID"] == pytest.approx(3 * 10**2, rel=1e-6)
+    assert scores["FVD"] == pytest.approx(4 * 10**2, rel=1e-6)
+    assert math.isnan(extras.of_videos([videos[0]], [videos[0]])["FVD"]), "one piece has no covariance"
+
+
+def test_evaluate_identity(bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    argv = ["evaluate", "identity", "--bundle", str(bundle_path), "--people", "3", "--pictures", "2"]
+    assert main([*argv, "--out", str(tmp_path)]) == 0
+    assert "**verification**" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "identity.json").read_text())["rows"]
+    assert rows["true pictures"]["verification"] > 0.9

@@ -1,0 +1,35 @@
+"""The ways to make a long video that are compared."""
+
+from collections.abc import Mapping
+
+Contender = Mapping[str, object]
+"""Options of `SamplingOptions`, over those that all contenders share."""
+
+CONTENDERS: Mapping[str, Contender] = {
+    "shifted": {"method": "anchored", "plan": "shifted"},
+    "contiguous": {"method": "anchored", "plan": "contiguous"},
+    "strided": {"method": "anchored", "plan": "strided"},
+    "random": {"method": "anchored", "plan": "random"},
+    "shifted-mean": {"method": "anchored", "plan": "shifted", "anchor": "mean"},
+    "contiguous-mean": {"method": "anchored", "plan": "contiguous", "anchor": "mean"},
+    "multidiffusion": {"method": "multidiffusion", "overlap": 1},
+    "multidiffusion-half": {"method": "multidiffusion", "overlap": 2},
+    "independent": {"method": "independent"},
+    "autoregressive": {"method": "autoregressive", "overlap": 1},
+}
+NAMES = {
+    "shifted": "anchored, shifted groups",
+    "contiguous": "anchored, fixed groups (paper)",
+    "strided": "anchored, strided groups",
+    "random": "anchored, random groups",
+    "shifted-mean": "anchored, shifted groups, mean anchor",
+    "contiguous-mean": "anchored, fixed groups, mean anchor",
+    "multidiffusion": "MultiDiffusion, overlap 1",
+    "multidiffusion-half": "MultiDiffusion, overlap 2",
+    "independent": "independent groups",
+    "autoregressive": "autoregressive",
+}
+FLOOR = "autoencoder"  # the driving clip through the autoencoder: what no method can be better than
+FLOOR_NAME = "autoencoder of the driving clip"
+
+DEFAULT = ("shifted", "contiguous", "multidiffusion", "independent", "autoregressive")

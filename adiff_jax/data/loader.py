@@ -1,9 +1,10 @@
 """The training iterator: one function from a source of clips to batches of arrays."""
 
 from collections.abc import Sequence
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import grain
+import numpy as np
 from absl import flags
 
 from adiff_jax.data.source import ClipSource
@@ -21,14 +22,15 @@ def make_loader(
     shard_index: int = 0,
     shard_count: int = 1,
     num_epochs: int | None = None,
-) -> grain.DatasetIterator:
+) -> "Batches":
     """Shuffled, transformed batches, a dict of NumPy arrays `[batch_size / shard_count, ...]` each.
 
         source ─► shuffle ─► repeat ─► transforms ─► this process's part of every batch ─► batch ─► prefetch
 
     The order of clips and every random draw follow from `seed` and the place in the global order alone: the batches of
     all processes, one after the other, are the batch that one process alone would see, whatever the number of workers.
-    The iterator's state (`get_state`, `set_state`, `grain.checkpoint`) resumes exactly, with the same `num_workers`.
+    The iterator's state (`get_state`, `set_state`, `grain.checkpoint`) is the number of batches taken: it resumes
+    exactly, with any number of processes and workers.
     Call `close()` on the iterator to stop its threads and worker processes.
 
     Args:
@@ -57,12 +59,61 @@ def make_loader(
         dataset = dataset.random_map(transform) if random else dataset.map(transform)
     dataset = _BatchPart(dataset, batch_size, shard_index, shard_count)
     dataset = dataset.batch(batch_size // shard_count, drop_remainder=True)
-    batches = dataset.to_iter_dataset(grain.ReadOptions(num_threads, prefetch))
-    if num_workers:
-        if not flags.FLAGS.is_parsed():
-            flags.FLAGS.mark_as_parsed()  # grain's worker processes read absl flags.
-        batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=prefetch))
-    return iter(batches)
+    return Batches(dataset, grain.ReadOptions(num_threads, prefetch), num_workers)
+
+
+class Batches(grain.DatasetIterator):
+    """Iterates over a dataset of batches, ahead of what is asked for; its state is how many were taken."""
+
+    def __init__(self, dataset: grain.MapDataset, reading: grain.ReadOptions, num_workers: int):
+        super().__init__()
+        self._dataset, self._reading, self._num_workers = dataset, reading, num_workers
+        self._taken = 0
+        self._running: grain.DatasetIterator | None = None
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if self._running is None:
+            self._running = self._start()
+        batch = next(self._running)
+        self._taken += 1
+        return batch
+
+    def _start(self) -> grain.DatasetIterator:
+        batches = self._dataset[self._taken :].to_iter_dataset(self._reading)
+        if self._num_workers:
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS.mark_as_parsed()  # grain's worker processes read absl flags.
+            options = grain.MultiprocessingOptions(
+                self._num_workers, per_worker_buffer_size=self._reading.prefetch_buffer_size
+            )
+            batches = batches.mp_prefetch(options)
+        return iter(batches)
+
+    def start_prefetch(self) -> None:
+        """Begins to make batches before the first is asked for."""
+        self._running = self._running or self._start()
+
+    def get_state(self) -> dict[str, int]:
+        """The number of batches that were taken."""
+        return {"batches": self._taken}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues after as many batches.
+
+        Raises:
+            ValueError: the state is of another kind of iterator.
+        """
+        # Checkpoints of earlier versions hold grain's own state, which without workers is a number too.
+        if "batches" not in state and "next_index" not in state:
+            raise ValueError(f"not the state of a loader: {state}")
+        self.close()
+        self._taken = int(state["batches"] if "batches" in state else state["next_index"])
+
+    def close(self) -> None:
+        """Stops threads and worker processes."""
+        if self._running is not None:
+            self._running.close()
+            self._running = None
 
 
 class _BatchPart(grain.MapDataset):

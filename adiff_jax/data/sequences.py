@@ -5,7 +5,7 @@ from jaxtyping import Int64
 
 
 def draw_sequence(
-    rng: np.random.Generator, num_frames: int, length: int, spacing: str = "nonuniform"
+    rng: np.random.Generator, num_frames: int, length: int, spacing: str = "nonuniform", far_anchor: float = 0.0
 ) -> Int64[np.ndarray, "S"]:
     """Draws S distinct frames of a clip: a random one of them, the anchor, in slot 0, the others in time order.
 
@@ -15,6 +15,8 @@ def draw_sequence(
         length: S, frames of the sequence.
         spacing: `nonuniform`: any S frames of a span whose length is log-uniform in [S, F] and whose place is uniform
             (the paper's random non-uniform spacing); `contiguous`: S neighbours; `strided:K`: every K-th frame.
+        far_anchor: probability that the anchor is not one of these, but any other frame of the clip. Anchored sampling
+            meets far anchors all the time, log-uniform spans hardly ever. At 0 the draws are those without this option.
 
     Raises:
         ValueError: if the clip is too short for the sequence, or the spacing is unknown.
@@ -38,5 +40,8 @@ def draw_sequence(
         frames = np.sort(rng.choice(span, size=length, replace=False)) + rng.integers(num_frames - span + 1)
     else:
         frames = rng.integers(num_frames - extent + 1) + step * np.arange(length)
-    anchor = rng.integers(length)
-    return np.concatenate([frames[anchor : anchor + 1], np.delete(frames, anchor)]).astype(np.int64)
+    place = rng.integers(length)
+    anchor, others = frames[place], np.delete(frames, place)
+    if far_anchor and rng.random() < far_anchor:
+        anchor = rng.choice(np.setdiff1d(np.arange(num_frames), others))
+    return np.concatenate([[anchor], others]).astype(np.int64)

@@ -45,11 +45,13 @@ class PickSequence(grain.transforms.RandomMap):
         length: S.
         spacing: see `draw_sequence`.
         encoded: True for moments and embeddings, False for pictures.
+        far_anchor: see `draw_sequence`.
     """
 
     length: int
     spacing: str = "nonuniform"
     encoded: bool = True
+    far_anchor: float = 0.0
 
     def random_map(self, element: ClipRecord, rng: np.random.Generator) -> Example:
         """Draws the sequence.
@@ -57,7 +59,7 @@ class PickSequence(grain.transforms.RandomMap):
         Raises:
             RecordError: if moments or embeddings are asked for and the record has none.
         """
-        frames = draw_sequence(rng, len(element), self.length, self.spacing)
+        frames = draw_sequence(rng, len(element), self.length, self.spacing, self.far_anchor)
         clip_frame = rng.integers(len(element), size=1)
         example = {"landmarks": element.landmarks[frames, :, :2]}
         if not self.encoded:
@@ -198,10 +200,12 @@ def clip_transforms(
     )
 
 
-def sdit_transforms(length: int, spacing: str = "nonuniform", *, encoded: bool = True) -> Transforms:
+def sdit_transforms(
+    length: int, spacing: str = "nonuniform", *, encoded: bool = True, far_anchor: float = 0.0
+) -> Transforms:
     """Sequences: {moments, landmarks, clip}, or {frames, landmarks, clip_image} for records that are not encoded."""
     names = ("moments", "landmarks", "clip") if encoded else ("frames", "landmarks", "clip_image")
-    return (PickSequence(length, spacing, encoded), Keep(names))
+    return (PickSequence(length, spacing, encoded, far_anchor), Keep(names))
 
 
 def _augmentations(flip: bool, affine: bool, jitter: bool) -> Transforms:

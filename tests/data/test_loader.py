@@ -8,6 +8,7 @@ from adiff_jax.data.loader import make_loader
 from adiff_jax.data.transforms import autoencoder_transforms, sdit_transforms
 
 TRANSFORMS = autoencoder_transforms()
+TRUTH = ("image", "landmarks")
 
 
 def batches(source, count, *, transforms=TRANSFORMS, seed=0, batch_size=8, state=None, **options):
@@ -79,6 +80,24 @@ def test_state_goes_through_orbax(clips, tmp_path):
         manager.restore(3, args=ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(restored)))
     assert_same([next(restored) for _ in range(2)], undisturbed[3:])
     restored.close()
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, {"shard_count": 2}), ({"shard_count": 4}, {"num_workers": 1})])
+def test_resume_on_other_machines(clips, before, after):
+    undisturbed, _ = batches(clips, 7)
+    _, state = batches(clips, 4, **before)
+    count = after.get("shard_count", 1)
+    parts = [batches(clips, 3, state=state, **after | {"shard_index": index})[0] for index in range(count)]
+    together = [{name: np.concatenate([part[step][name] for part in parts]) for name in TRUTH} for step in range(3)]
+    assert_same(together, undisturbed[4:])
+
+
+def test_a_state_of_earlier_versions_is_read(clips):
+    undisturbed, _ = batches(clips, 5)
+    resumed, _ = batches(clips, 2, state={"next_index": 3})
+    assert_same(resumed, undisturbed[3:])
+    with pytest.raises(ValueError, match="not the state of a loader"):
+        batches(clips, 1, state={"workers_state": {}})
 
 
 @pytest.mark.parametrize("shards", [2, 4])

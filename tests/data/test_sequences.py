@@ -63,6 +63,35 @@ def test_span_is_log_uniform():
     assert adjacent == pytest.approx(expected, abs=0.0142)
 
 
+def test_far_anchors_are_anywhere_in_the_clip():
+    rng = np.random.default_rng(0)
+    sequences = np.stack([draw_sequence(rng, 64, 4, "nonuniform", far_anchor=1.0) for _ in range(DRAWS)])
+    assert all(len(set(sequence.tolist())) == 4 for sequence in sequences)
+    assert (np.diff(sequences[:, 1:], axis=1) > 0).all()
+    # Uniform over 64 frames but for the three that the others take: each quarter has 1/4 of the anchors, within
+    # four standard deviations (0.027) and what the others' places do to it.
+    np.testing.assert_allclose(np.histogram(sequences[:, 0], 4, (0, 64))[0] / DRAWS, 0.25, atol=0.04)
+
+    def far(share):
+        rng = np.random.default_rng(1)
+        drawn = np.stack([draw_sequence(rng, 64, 4, "nonuniform", far_anchor=share) for _ in range(DRAWS)])
+        return (np.abs(drawn[:, :1] - drawn[:, 1:]).min(axis=1) >= 24).mean()
+
+    assert far(0.0) < 0.02
+    assert far(0.5) > 0.1
+
+
+def test_without_far_anchors_the_draw_is_the_papers():
+    ours, papers = np.random.default_rng(3), np.random.default_rng(3)
+    for _ in range(50):
+        with_option = draw_sequence(ours, 64, 4, "nonuniform", far_anchor=0.0)
+        np.testing.assert_array_equal(with_option, draw_sequence(papers, 64, 4, "nonuniform"))
+
+
+def test_a_clip_without_other_frames_keeps_its_anchor():
+    assert sorted(draw_sequence(np.random.default_rng(0), 4, 4, "contiguous", far_anchor=1.0)) == [0, 1, 2, 3]
+
+
 def test_same_generator_same_draw():
     np.testing.assert_array_equal(draw(50, 5, "nonuniform", 10), draw(50, 5, "nonuniform", 10))
 

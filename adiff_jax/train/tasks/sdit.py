@@ -50,7 +50,7 @@ class SDiTTask:
     Attributes:
         min_snr_gamma: of the Min-SNR weight over diffusion times; 0 for none.
         drop_clip, drop_landmarks: probabilities of training without the condition.
-        spacing: of training sequences, see `draw_sequence`.
+        spacing, far_anchor: of training sequences, see `draw_sequence`.
         encoded: whether records have moments and embeddings.
         preview_frames, preview_steps: length of sampled videos, and denoising steps.
         clip_params: None if records are encoded.
@@ -65,6 +65,7 @@ class SDiTTask:
     drop_clip: float = flax.struct.field(pytree_node=False)
     drop_landmarks: float = flax.struct.field(pytree_node=False)
     spacing: str = flax.struct.field(pytree_node=False)
+    far_anchor: float = flax.struct.field(pytree_node=False)
     encoded: bool = flax.struct.field(pytree_node=False)
     preview_frames: int = flax.struct.field(pytree_node=False)
     preview_steps: int = flax.struct.field(pytree_node=False)
@@ -96,6 +97,7 @@ class SDiTTask:
             regions=RegionWeights(**config.regions),
             **config.loss,
             spacing=config.data.spacing,
+            far_anchor=config.data.far_anchor,
             encoded=config.data.encoded,
             **config.preview,
             process=Process.create(diffusion),
@@ -106,7 +108,8 @@ class SDiTTask:
     def transforms(self, preview: bool = False) -> Transforms:
         """Sequences of S frames that are not equally far apart; for previews, the beginnings of clips."""
         if not preview:
-            return sdit_transforms(self.model.config.num_frames, self.spacing, encoded=self.encoded)
+            length = self.model.config.num_frames
+            return sdit_transforms(length, self.spacing, encoded=self.encoded, far_anchor=self.far_anchor)
         _, keep = sdit_transforms(self.preview_frames, encoded=self.encoded)
         return (FirstFrames(self.preview_frames, self.encoded), keep)
 

@@ -111,13 +111,23 @@ class Canvas:
             MediaError: the footage ends before the crops do.
         """
         wholes = self.footage.frames()
+        tint = None
         for index, crop in enumerate(crops):
             if (whole := next(wholes, None)) is None:
                 raise MediaError(f"the source's video ended after {index} of {len(self.landmarks)} frames")
             place = index if self.footage.is_video else 0
             tracks = (self.landmarks[index], self.footage.points[place])
-            mask = region_mask(self.region, tracks, len(crop))
-            yield paste_back(whole, crop, self.footage.boxes[place], mask)
+            box, mask = self.footage.boxes[place], region_mask(self.region, tracks, len(crop))
+            if tint is None:
+                tint = self._tint(crop_image(whole, box, len(crop)), crop, mask)
+            yield paste_back(whole, (crop + tint).clip(0, 255).round().astype(np.uint8), box, mask)
+
+    def _tint(self, own: Crop, crop: Crop, mask: UInt8[np.ndarray, "R R"]) -> Float[np.ndarray, "3"]:
+        """What is added to all crops of a part of the face, so that the skin around it goes on in the same colour."""
+        edge = (mask > 0) & (mask < 255)
+        if self.region in ("all", "pose") or not edge.any():
+            return np.zeros(3)
+        return own[edge].mean(axis=0) - crop[edge].mean(axis=0)
 
     def crop(self, whole: Whole, index: int, size: int) -> Crop:
         """The face crop of frame `index` after pasting."""

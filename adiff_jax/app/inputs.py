@@ -51,6 +51,7 @@ class Source:
         person: who it is, if synthetic.
         sha256: of the file, or of the pixels of a picture given as such; None if synthetic.
         footage: the whole picture or video; None if synthetic.
+        shown: landmarks of the picture, if that is not at rest.
     """
 
     name: str
@@ -59,6 +60,12 @@ class Source:
     person: Person | None = None
     sha256: str | None = None
     footage: Footage | None = None
+    shown: Float32[np.ndarray, "478 3"] | None = None
+
+    @property
+    def landmarks(self) -> Float32[np.ndarray, "478 3"]:
+        """Of the picture, in [-1, 1] of the crop."""
+        return self.neutral if self.shown is None else self.shown
 
     def crops(self) -> Iterator[Picture]:
         """The face crops of a video, from the start; of a picture or a drawn person the one, without end."""
@@ -129,7 +136,8 @@ def load_source(
     calmest = int((track.blendshapes[:, 1:] ** 2).sum(axis=1).argmin())
     picture = next(itertools.islice(footage.crops(size), calmest, None))
     neutral = estimate_neutral(footage.points, track.blendshapes)
-    return Source(path.name, picture, neutral, sha256=fingerprint(path), footage=footage)
+    shown = footage.points[calmest]
+    return Source(path.name, picture, neutral, sha256=fingerprint(path), footage=footage, shown=shown)
 
 
 def fingerprint(source: str | os.PathLike | UInt8[np.ndarray, "H W 3"]) -> str | None:

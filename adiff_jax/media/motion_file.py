@@ -43,7 +43,7 @@ def save_motion(path: str | os.PathLike, motion: MotionTrack) -> None:
     tensors = {"points": motion.points, "neutral": motion.neutral, "times": motion.times.astype(np.float64)}
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with write_aside(path) as aside:
-        safetensors.numpy.save_file(tensors, aside, {"format": _FORMAT, "fps": str(motion.fps)})
+        aside.write_bytes(safetensors.numpy.save(tensors, {"format": _FORMAT, "fps": str(motion.fps)}))
 
 
 def check_name(path: str | os.PathLike) -> None:

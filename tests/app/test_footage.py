@@ -131,14 +131,25 @@ def test_pasting_the_true_crops_back_changes_nothing(video, detector, region) ->
 
 
 def test_only_the_part_that_moves_is_painted(video, wholes, detector, driving) -> None:
-    """White crops show what each region replaces; each is smaller than the one before."""
+    """Crops of noise show what each region replaces; each is smaller than the one before."""
     source = load_source(video, SIZE, detector)
     painted = []
     for region in ("all", "expression", "lips"):
         canvas = follow_motion(source, driving, MotionOptions(region=region, paste_back=True)).canvas
-        whole = next(canvas.paste(iter([np.full((SIZE, SIZE, 3), 255, np.uint8)])))
+        whole = next(canvas.paste(iter([np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)])))
         painted.append((np.abs(whole.astype(int) - wholes[0]) > 30).any(axis=-1).sum())
     assert painted[0] > 1.5 * painted[1] > 3 * painted[2] > 0
+
+
+def test_a_part_takes_the_colour_of_the_skin_around_it(video, detector) -> None:
+    """True crops with all colours shifted: what is seen at the part's edge is as in the source, in every frame."""
+    source, driver = load_source(video, SIZE, detector), load_driving(video, SIZE, detector)
+    canvas = follow_motion(source, driver, MotionOptions(region="expression", paste_back=True)).canvas
+    shift = np.array([25, -20, 10])
+    shifted = (np.clip(crop.astype(int) + shift, 0, 255).astype(np.uint8) for crop in source.footage.crops(256))
+    for before, after in zip(source.footage.frames(), canvas.paste(shifted)):
+        changed = (before != after).any(axis=-1)
+        assert np.abs((after[changed].astype(float) - before[changed]).mean(axis=0)).max() < 0.2 * np.abs(shift).max()
 
 
 def test_footage_that_ends_early_is_an_error(video, detector, driving) -> None:

@@ -21,8 +21,13 @@ def values_at(mask, points):
 
 
 @pytest.mark.parametrize("region", ["all", "pose"])
-def test_a_head_that_moves_takes_the_whole_crop(region, points):
-    assert (region_mask(region, (points, points), SIZE) == 255).all()
+def test_a_head_that_moves_takes_its_hair_along(region, points):
+    small = 0.6 * points
+    mask = region_mask(region, (small, small + np.array([0.1, 0, 0])), SIZE)
+    height = np.ptp(small[:, 1])
+    assert values_at(mask, small).min() == 255
+    assert values_at(mask, small[small[:, 1].argmin()][None] - np.array([[0, 0.3 * height, 0]])) == 255
+    assert mask.min() == 0, "the background stays"
 
 
 @pytest.mark.parametrize("region", ["expression", "lips", "eyes"])

@@ -10,6 +10,7 @@ from adiff_jax.app.commands.edit import Edit
 from adiff_jax.app.commands.evaluate import Evaluate
 from adiff_jax.app.commands.prepare import Prepare
 from adiff_jax.app.commands.reenact import Demo, Reenact
+from adiff_jax.app.commands.serve import Serve
 from adiff_jax.app.commands.train import Train
 from adiff_jax.app.commands.verify import Verify
 from adiff_jax.app.commands.weights import Import, Info, MakeBundle
@@ -19,6 +20,7 @@ AnyCommand = (
     | Annotated[Animate, tyro.conf.subcommand("animate")]
     | Annotated[Edit, tyro.conf.subcommand("edit")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Data, tyro.conf.subcommand("data")]

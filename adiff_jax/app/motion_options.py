@@ -36,3 +36,5 @@ class MotionOptions:
                 )
         if not 0 <= self.motion_strength <= 3:
             raise ValueError(f"motion_strength must be within 0 and 3, not {self.motion_strength}")
+        if hasattr(super(), "__post_init__"):  # of other options that a command has
+            super().__post_init__()

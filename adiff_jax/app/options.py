@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import tyro
 
-Method = Literal["anchored", "multidiffusion", "independent"]
+Method = Literal["anchored", "multidiffusion", "independent", "autoregressive"]
 Dealing = Literal["contiguous", "strided", "random", "shifted"]
 Share = Literal["first", "mean"]
 SolverName = Literal["ddim", "ddpm", "dpm++"]
@@ -30,8 +30,9 @@ class SamplingOptions:
         method: how a video longer than the model's sequences is put together: anchored, or what it is compared with.
         plan: how anchored sampling deals frames into groups.
         anchor: how anchored groups share the anchor frame: the first group's, or the mean over groups.
-        overlap: frames that windows of multidiffusion have in common.
-        group_batch: groups denoised at once, which bounds memory.
+        anchor_frame: number of the anchor frame, from 0; the middle frame by default.
+        overlap: frames that windows of multidiffusion, or segments of autoregressive, have in common.
+        group_batch: groups denoised at once, which bounds memory: a long video is made in chunks of as many.
         seed: of the noise.
     """
 
@@ -45,6 +46,7 @@ class SamplingOptions:
     method: Method = "anchored"
     plan: Dealing = "shifted"
     anchor: Share = "first"
+    anchor_frame: int | None = None
     overlap: int = 1
     group_batch: int = 32
     seed: int = 0

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from jaxtyping import Array, Float, Int
 
-from adiff_jax.sampling.groups import Plan, denoise_groups
+from adiff_jax.sampling.groups import Plan, by_groups, denoise_groups
 from adiff_jax.sampling.loop import VideoDenoiser
 from adiff_jax.types import Conditioning, Denoiser
 
@@ -37,12 +37,13 @@ def anchored(
     if cond.landmarks.shape[1] != plan.num_frames:
         raise ValueError(f"landmarks of {cond.landmarks.shape[1]} frames do not fit a plan of {plan.num_frames}")
 
+    if share == "first":
+        return by_groups(denoiser, cond, plan, group_batch)
+
     def denoise(z_t: Float[Array, "F h w c"], t: Float[Array, ""], step: Int[Array, ""]) -> Float[Array, "F h w c"]:
         groups, slots = plan.at(step)
         predictions = denoise_groups(denoiser, cond, z_t, t, groups, group_batch)
         frames = predictions.reshape(-1, *z_t.shape[1:])[slots]
-        if share == "mean":
-            frames = frames.at[groups[0, 0]].set(predictions[:, 0].mean(0))
-        return frames
+        return frames.at[groups[0, 0]].set(predictions[:, 0].mean(0))
 
     return denoise

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from adiff_jax.sampling.groups import Plan, denoise_groups, pack
+from adiff_jax.sampling.groups import Plan, by_groups, denoise_groups, pack
 from adiff_jax.sampling.loop import VideoDenoiser
 from adiff_jax.types import Conditioning, Denoiser
 
@@ -49,10 +49,4 @@ def independent(
     num_frames = cond.landmarks.shape[1]
     size = min(group_size, num_frames)
     plan = Plan.create(pack(np.array_split(np.arange(num_frames), -(-num_frames // size)), size)[None])
-
-    def denoise(z_t: Float[Array, "F h w c"], t: Float[Array, ""], step: Int[Array, ""]) -> Float[Array, "F h w c"]:
-        groups, slots = plan.at(step)
-        predictions = denoise_groups(denoiser, cond, z_t, t, groups, group_batch)
-        return predictions.reshape(-1, *z_t.shape[1:])[slots]
-
-    return denoise
+    return by_groups(denoiser, cond, plan, group_batch)

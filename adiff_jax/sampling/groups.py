@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from adiff_jax.sampling.loop import VideoDenoiser
 from adiff_jax.types import Conditioning, Denoiser
 
 Dealing = Literal["contiguous", "strided", "random", "shifted"]
@@ -82,23 +83,51 @@ def anchored_plan(dealing: Dealing, num_frames: int, group_size: int, anchor: in
     line = np.delete(np.arange(num_frames), anchor)
     width = min(group_size, num_frames) - 1
     num_groups = -(-len(line) // width)
-    match dealing:
-        case "contiguous":
-            rounds = [np.array_split(line, num_groups)]
-        case "strided":
-            rounds = [[line[group::num_groups] for group in range(num_groups)]]
-        case "random":
-            rounds = [np.array_split(np.random.default_rng(seed).permutation(line), num_groups)]
-        case "shifted":
-            turns = width if num_groups > 1 else 1
-            rounds = [np.array_split(np.roll(line, -turn), num_groups) for turn in range(turns)]
+    rounds = deal(dealing, line, num_groups, width if num_groups > 1 else 1, seed)
     others = np.stack([pack(groups, width) for groups in rounds])
     return Plan.create(np.insert(others, 0, anchor, axis=-1))
+
+
+def deal(
+    dealing: Dealing, line: Int[np.ndarray, " L"], num_groups: int, turns: int = 1, seed: int = 0
+) -> list[list[Int[np.ndarray, "_"]]]:
+    """Deals a line of frames into groups whose sizes differ by at most one; see `anchored_plan`.
+
+    Returns:
+        The groups of each round: `turns` rounds if the dealing is `shifted`, else one.
+    """
+    match dealing:
+        case "contiguous":
+            return [np.array_split(line, num_groups)]
+        case "strided":
+            return [[line[group::num_groups] for group in range(num_groups)]]
+        case "random":
+            return [np.array_split(np.random.default_rng(seed).permutation(line), num_groups)]
+        case "shifted":
+            return [np.array_split(np.roll(line, -turn), num_groups) for turn in range(turns)]
 
 
 def pack(groups: Sequence[np.ndarray], width: int) -> Int[np.ndarray, "G width"]:
     """Rows of `width` frames: each group in time order, its last frame repeated where it is short."""
     return np.stack([np.pad(np.sort(group), (0, width - len(group)), mode="edge") for group in groups])
+
+
+def by_groups(denoiser: Denoiser, cond: Conditioning, plan: Plan, group_batch: int | None = None) -> VideoDenoiser:
+    """A denoiser of videos, by a denoiser of groups: each frame is predicted in the first group that it is in.
+
+    Args:
+        denoiser: predicts for groups, [G S h w c]. Guidance is applied to it before, not here.
+        cond: of the video as one sequence: B = 1, S = F.
+        plan: the groups.
+        group_batch: groups that go through the denoiser at once, to bound memory; all by default.
+    """
+
+    def denoise(z_t: Float[Array, "F h w c"], t: Float[Array, ""], step: Int[Array, ""]) -> Float[Array, "F h w c"]:
+        groups, slots = plan.at(step)
+        predictions = denoise_groups(denoiser, cond, z_t, t, groups, group_batch)
+        return predictions.reshape(-1, *z_t.shape[1:])[slots]
+
+    return denoise
 
 
 def denoise_groups(

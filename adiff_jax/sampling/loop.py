@@ -10,10 +10,11 @@ method), `baselines.multidiffusion`, `baselines.independent`. They differ in not
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from adiff_jax.diffusion.process import Process
 from adiff_jax.diffusion.schedules import Schedule
@@ -22,6 +23,30 @@ from adiff_jax.sampling.steps import DDIM, Solver
 Spacing = Literal["trailing", "leading", "linspace", "karras"]
 Impose = Callable[[Float[Array, "F h w c"], Int[Array, ""]], Float[Array, "F h w c"]]
 """Takes latents and the number of a step, and gives the latents with what is known of them put in."""
+
+
+@flax.struct.dataclass
+class Given:
+    """Frames of a video that are known: a photograph as the anchor, the end of an earlier video, frames not to change.
+
+    The estimate of x_0 is theirs at every step, and everything else goes as with any frame. So such a frame's latent at
+    time t is a draw of q(z_t | z_0) with the noise of that frame, by a deterministic solver alpha_t z_0 + sigma_t
+    epsilon, and what comes out is z_0.
+
+    Attributes:
+        mask: which frames are known.
+        latents: z_0 of the known frames; anything for the others.
+    """
+
+    mask: Bool[Array, " F"]
+    latents: Float[Array, "F h w c"]
+
+    def put_into(
+        self, frames: Float[Array, "F h w c"], known: Float[Array, "F h w c"] | None = None
+    ) -> Float[Array, "F h w c"]:
+        """`frames`, where they are known replaced by `known`, by default the latents."""
+        return jnp.where(self.mask[:, None, None, None], self.latents if known is None else known, frames)
+
 
 ANCESTRAL = DDIM(eta=1.0)
 KARRAS_RHO = 7.0
@@ -60,6 +85,7 @@ def sample_keeping(
     frames: Int[Array, " F"] | None = None,
     clip_x0: float | None = None,
     on_step_end: Callable[[Int[Array, ""], Float[Array, "F h w c"]], None] | None = None,
+    given: Given | None = None,
     impose: Impose | None = None,
     keep: Int[Array, " K"] | None = None,
 ) -> tuple[Float[Array, "F h w c"], Float[Array, "N K h w c"]]:
@@ -82,6 +108,7 @@ def sample_keeping(
         clip_x0: clip every estimate of x_0 to [-clip_x0, clip_x0]; latents are not bounded, so off by default.
         on_step_end: called while the loop is traced, with the number of a step (0, 1, ..) and the latents after it. It
             may take them to the host by `jax.debug.callback`.
+        given: frames whose latents are known; the others are sampled to go with them.
         impose: puts into the latents, before each step, what is known of them already.
         keep: indices of the frames whose way is kept; none by default.
 
@@ -100,6 +127,7 @@ def sample_keeping(
         x0 = process.to_x0(z_t, denoiser(z_t, t.astype(jnp.float32), step), t)
         if clip_x0 is not None:
             x0 = jnp.clip(x0, -clip_x0, clip_x0)
+        x0 = x0 if given is None else given.put_into(x0)
         noise = frame_noise(jax.random.fold_in(steps_key, step), frames, shape[1:]) if solver.stochastic else None
         z_s, memory = solver(process.schedule, z_t, x0, t, s, noise, memory)
         if on_step_end is not None:
@@ -109,6 +137,8 @@ def sample_keeping(
     z_T = frame_noise(start_key, frames, shape[1:])
     if start is not None:
         z_T = process.corrupt(start, z_T, times[0])
+    if given is not None:
+        z_T = given.put_into(z_T, process.corrupt(given.latents, frame_noise(start_key, frames, shape[1:]), times[0]))
     numbers = jnp.arange(len(times) - 1)
     (z_0, _), kept = jax.lax.scan(body, (z_T, solver.init(z_T)), (numbers, times[:-1], times[1:]))
     return z_0, kept

@@ -5,6 +5,7 @@
       README.md            the card: data, config, command, metrics, licence
       sdit/ autoencoder/ clip/    config.json (a model's config dataclass), model.safetensors
       scheduler/           config.json (`DiffusionConfig`)
+      clip/                also modality.safetensors: how far texts lie from pictures (`Modality`)
       tokenizer/           vocab.json, merges.txt, tokenizer_config.json
 
 Weights are float32 in memory; on disk they may be float16.
@@ -32,6 +33,7 @@ from adiff_jax.models.sdit import SDiT, SDiTConfig
 from adiff_jax.types import NUM_LANDMARKS, Conditioning
 from adiff_jax.weights.digest import bundle_digest, component_digest
 from adiff_jax.weights.hub import download, is_repo_id
+from adiff_jax.weights.modality import Modality
 from adiff_jax.weights.tensors import Params, WeightsError, load_tensors, save_tensors
 
 DEFAULT_BUNDLE = "synthetic-128"
@@ -53,6 +55,7 @@ class Bundle:
         scheduler: the diffusion process that the transformer was trained on.
         tokenizer: folder of the tokenizer's files.
         card: text of README.md.
+        modality: how embeddings of texts and of pictures differ; None if it was not measured.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Bundle:
     scheduler: DiffusionConfig
     tokenizer: Path
     card: str
+    modality: Modality | None = None
 
     @functools.cached_property
     def process(self) -> Process:
@@ -135,6 +139,7 @@ class Bundle:
             scheduler=read_config(Path(sdit) / "scheduler", DiffusionConfig),
             tokenizer=Path(clip) / "tokenizer",
             card=card,
+            modality=Modality.load(Path(clip) / "clip", clip_config.projection_dim),
         )
 
     def save(self, path: str | os.PathLike, dtype: str = "float32") -> None:
@@ -153,6 +158,8 @@ class Bundle:
         try:
             for name in ("sdit", "autoencoder", "clip"):
                 save_component(draft / name, getattr(self, name), getattr(self, f"{name}_params"), dtype)
+            if self.modality is not None:
+                self.modality.save(draft / "clip")
             write_config(draft / "scheduler", self.scheduler)
             shutil.copytree(self.tokenizer, draft / "tokenizer")
             (draft / "README.md").write_text(self.card, encoding="utf-8")

@@ -33,5 +33,45 @@ class Models:
         print(report.markdown())
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Anchored sampling beside MultiDiffusion and plain groups: time of a frame, chunk sizes, memory by length.
+
+    Attributes:
+        bundle: directory of a bundle, or the name of one in the package, whose denoiser is used.
+        frames: frames of the videos that are timed.
+        lengths: frames of the videos whose memory is measured.
+        steps: denoising steps.
+        group_batch: groups at once where memory is measured.
+        turns: how often the methods take turns.
+        out: folder for the tables.
+    """
+
+    bundle: str = "synthetic-128"
+    frames: int = 96
+    lengths: tuple[int, ...] = (25, 97, 385, 1537)
+    steps: int = 2
+    group_batch: int = 8
+    turns: int = 5
+    out: Path = Path("outputs/bench")
+
+    def run(self) -> None:
+        """Measures, prints, saves."""
+        from adiff_jax.weights.bundle import Bundle
+        from launch.bench import sampling
+
+        bundle = Bundle.load(self.bundle)
+        for name, measure in {
+            "sampling_cost": lambda: sampling.costs(bundle, self.frames, self.steps, self.turns),
+            "sampling_chunks": lambda: sampling.chunks(bundle, self.frames + 1, self.steps, self.turns),
+            "sampling_memory": lambda: sampling.memory(
+                bundle, self.bundle, list(self.lengths), self.steps, self.group_batch
+            ),
+        }.items():
+            report = measure()
+            report.save(self.out, name)
+            print(report.markdown())
+
+
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"models": Models}, description=__doc__).run()
+    tyro.extras.subcommand_cli_from_dict({"models": Models, "sampling": Sampling}, description=__doc__).run()

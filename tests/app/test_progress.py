@@ -69,9 +69,9 @@ def test_reenactment_reports_steps_and_frames(tmp_path):
     assert frames == [(n, 5) for n in range(1, 6)]
     np.testing.assert_array_equal(next(iter(reported.latents)), latents)
 
-    programs = sampler._sample._cache_size()
+    programs = sampler.sample_request._cache_size()
     assert next(iter(reenact(progress=lambda *report: None).latents)).shape == latents.shape
-    assert sampler._sample._cache_size() == programs
+    assert sampler.sample_request._cache_size() == programs
 
 
 def test_a_bar_appears_with_the_first_report_and_begins_anew_after_the_last(monkeypatch):

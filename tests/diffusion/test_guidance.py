@@ -77,3 +77,36 @@ def test_a_missing_condition_stays_missing(inputs):
     dropped = cond.replace(clip_mask=jnp.array([True, False, True]))
     result = guided(denoiser, 3.0, 1.0)(z_t, t, dropped)
     np.testing.assert_allclose(result[1], branch(inputs, False, True)[1], rtol=1e-5)
+
+
+def test_guidance_acts_in_its_interval_alone(inputs):
+    """Each sequence by its own time, also where a batch has times inside and outside."""
+    z_t, _, cond = inputs
+    interval = guided(denoiser, 2.0, 1.5, (0.2, 0.5))
+    for times in ([100.0, 300.0, 600.0], [250.0, 300.0, 500.0], [0.0, 199.0, 501.0]):
+        t = jnp.asarray(times)
+        inside = (t >= 200) & (t <= 500)
+        full = guided(denoiser, 2.0, 1.5)(z_t, t, cond)
+        expected = jnp.where(inside[:, None, None, None, None], full, denoiser(z_t, t, cond))
+        np.testing.assert_allclose(interval(z_t, t, cond), expected, rtol=1e-5)
+
+
+def test_outside_the_interval_only_one_branch_runs(inputs):
+    z_t, _, cond = inputs
+    batches = []
+
+    def counting(z_t, t, cond):
+        jax.debug.callback(lambda z: batches.append(len(z)), z_t)
+        return denoiser(z_t, t, cond)
+
+    for time, expected in ((300.0, 3 * B), (700.0, B)):
+        batches.clear()
+        jax.block_until_ready(guided(counting, 2.0, 1.5, (0.2, 0.5))(z_t, jnp.full(B, time), cond))
+        jax.effects_barrier()
+        assert batches == [expected]
+
+
+@pytest.mark.parametrize("interval", [(0.5, 0.2), (-0.1, 0.5), (0.0, 1.1)])
+def test_bad_intervals_are_refused(inputs, interval):
+    with pytest.raises(ValueError, match="two rising fractions"):
+        guided(denoiser, 2.0, 1.5, interval)

@@ -9,7 +9,7 @@ from adiff_jax.diffusion.process import DiffusionConfig, Process
 from adiff_jax.diffusion.schedules import SCHEDULES
 from adiff_jax.sampling.steps import DDIM, DDPM, DPMSolverPlusPlus2M
 
-SOLVERS = [DDIM(0.0), DDIM(0.3), DDIM(1.0), DDPM(), DPMSolverPlusPlus2M()]
+SOLVERS = [DDIM(0.0), DDIM(0.3), DDIM(1.0), DDPM(), DPMSolverPlusPlus2M(), DPMSolverPlusPlus2M(1.0)]
 PAIRS = [(999, 980), (999, 0), (500, 480), (40, 20), (1, 0)]
 
 
@@ -40,13 +40,14 @@ def test_ddpm_is_ddim_at_eta_one(schedule, draws, t, s):
     )
 
 
+@pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("t, s", PAIRS)
-def test_first_step_of_dpm_solver_is_ddim(schedule, draws, t, s):
-    x0, epsilon, _ = draws
+def test_first_step_of_dpm_solver_is_ddim(schedule, draws, t, s, eta):
+    x0, epsilon, noise = draws
     z_t = schedule.alpha[t] * x0 + schedule.sigma[t] * epsilon
     np.testing.assert_allclose(
-        step(DPMSolverPlusPlus2M(), schedule, z_t, x0, t, s, None),
-        step(DDIM(0.0), schedule, z_t, x0, t, s, None),
+        step(DPMSolverPlusPlus2M(eta), schedule, z_t, x0, t, s, noise),
+        step(DDIM(eta), schedule, z_t, x0, t, s, noise),
         atol=1e-4,  # epsilon is divided by sigma_t, 0.01 at t = 0
     )
 
@@ -102,7 +103,8 @@ def test_zero_terminal_snr_starts_finite(draws, solver):
     np.testing.assert_allclose(z_t, x0, atol=1e-5)
 
 
+@pytest.mark.parametrize("solver", [DDIM, DPMSolverPlusPlus2M])
 @pytest.mark.parametrize("eta", [-0.1, 1.1])
-def test_eta_outside_its_range_is_refused(eta):
+def test_eta_outside_its_range_is_refused(solver, eta):
     with pytest.raises(ValueError, match="within 0 and 1"):
-        DDIM(eta)
+        solver(eta)

@@ -34,14 +34,16 @@ class Sampling(Command, SamplingOptions):
 
     Attributes:
         bundle: directory of a bundle, or the name of one in the package.
-        face: which face of source and driver, from 1, left to right; the largest by default.
-        max_frames: use the first frames of the driver only.
+        face: which face of the picture or video, from 1, left to right; the largest by default.
+        max_frames: use the first frames of videos only.
+        smooth: smooth the landmarks of videos over time, by a One-Euro filter.
         landmark_model: MediaPipe's face_landmarker.task; looked up if not given.
     """
 
     bundle: str = "synthetic-128"
     face: int | None = None
     max_frames: int | None = None
+    smooth: bool = True
     landmark_model: Path | None = None
 
     def open_pipeline(self):
@@ -53,12 +55,20 @@ class Sampling(Command, SamplingOptions):
     def options(self) -> dict[str, object]:
         """Keyword arguments of the pipeline's methods."""
         names = [field.name for field in dataclasses.fields(SamplingOptions)]
-        return {name: getattr(self, name) for name in (*names, "face", "max_frames")}
+        return {name: getattr(self, name) for name in (*names, "face", "max_frames", "smooth")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Making(MarkingOptions, Sampling):
-    """Options of every command that makes a video for people to see."""
+    """Options of every command that makes a video for people to see.
+
+    Attributes:
+        resume: go on with what an interrupted run of the same command left beside the output.
+        keep_latents: leave the latents beside the output, in OUT.latents, also when the video is finished.
+    """
+
+    resume: bool = False
+    keep_latents: bool = False
 
     def make(self, out: Path, call: Callable[..., "GeneratedVideo"], person: str | None = None) -> None:
         """Makes a video and exports it; prints the files.
@@ -72,13 +82,20 @@ class Making(MarkingOptions, Sampling):
         from adiff_jax.app.progress import progress_bar
 
         output_files(out)
+        workdir = out.with_suffix(".latents")
         identity = self.identity()
         consent = self.consent(person)
         pipeline = self.open_pipeline()
         with progress_bar("sampling", "steps") as sampled, progress_bar("writing", "frames") as written:
-            video = call(pipeline, **self.options(), progress=sampled)
+            video = call(pipeline, **self.options(), workdir=workdir, resume=self.resume, progress=sampled)
             size = f"{pipeline.size} x {pipeline.size}"
             print(f"{len(video)} frames at {size}, {self.num_inference_steps} steps ...", file=sys.stderr)
-            files = export(video, out, progress=written, label=self.label, identity=identity, consent=consent)
+            try:
+                files = export(video, out, progress=written, label=self.label, identity=identity, consent=consent)
+            except KeyboardInterrupt:
+                print(f"what is finished is in {workdir}: go on with --resume", file=sys.stderr)
+                raise
+        if not self.keep_latents:
+            video.latents.remove()
         for path in files:
             print(path)

@@ -107,6 +107,8 @@ class MakeBundle(Command):
         clip: folder with clip/ and tokenizer/.
         card: text that says what it was trained on, how, and how well it does (Markdown).
         out: directory to make; its name becomes the bundle's.
+        pairs: pictures with captions, on which is measured how CLIP's embeddings of texts and of pictures differ: a
+            folder of records, or synthetic:N[:SEED].
         dtype: what weights are stored as; half precision halves the size.
     """
 
@@ -115,15 +117,20 @@ class MakeBundle(Command):
     clip: Path
     card: Path
     out: Path
+    pairs: str = "synthetic:256:1000000"
     dtype: Literal["float32", "float16"] = "float16"
 
     def run(self) -> None:
         """Checks that the parts fit, and writes the bundle."""
+        from adiff_jax.app.pipeline.modality import measure_modality
+        from adiff_jax.data.source import open_source
         from adiff_jax.weights.bundle import Bundle
 
         card = self.card.read_text(encoding="utf-8")
         folders = {"sdit": self.sdit, "autoencoder": self.autoencoder, "clip": self.clip}
-        Bundle.assemble(self.out.resolve().name, **folders, card=card).save(self.out, self.dtype)
+        bundle = Bundle.assemble(self.out.resolve().name, **folders, card=card)
+        source = open_source(self.pairs, num_frames=1, size=bundle.clip.image_size)
+        dataclasses.replace(bundle, modality=measure_modality(bundle, source)).save(self.out, self.dtype)
         size = sum(path.stat().st_size for path in self.out.rglob("*") if path.is_file())
         print(f"{self.out}: {size / 1e6:.1f} MB")
 

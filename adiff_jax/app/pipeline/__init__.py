@@ -4,7 +4,8 @@
                   └─► neutral shape ─┐         ▼
     driver ──► landmarks ──► retarget ──► anchored sampling ──► latents ──► decode ──► frames
 
-`core` is the pipeline, `networks` its models as functions, `sampler` makes latents, `video` what comes out.
+`core` is the pipeline, `networks` its models as functions, `latents` what a video is made of, chunk by chunk by
+`sampler` and kept by `store`, `video` what comes out.
 """
 
 from adiff_jax.app.options import SamplingOptions
@@ -12,6 +13,4 @@ from adiff_jax.app.pipeline.core import AnchoredDiffusionPipeline
 from adiff_jax.app.pipeline.networks import DECODE_BATCH
 from adiff_jax.app.pipeline.video import GeneratedVideo
 
-Reenactment = GeneratedVideo
-
-__all__ = ["DECODE_BATCH", "AnchoredDiffusionPipeline", "GeneratedVideo", "Reenactment", "SamplingOptions"]
+__all__ = ["DECODE_BATCH", "AnchoredDiffusionPipeline", "GeneratedVideo", "SamplingOptions"]

@@ -4,27 +4,35 @@ import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float32, UInt8
 
+from adiff_jax.app.following import follow_motion
+from adiff_jax.app.footage import Canvas
 from adiff_jax.app.inputs import Driving, Source, load_driving, load_source
+from adiff_jax.app.inputs import save_motion as write_motion
+from adiff_jax.app.motion_options import MotionOptions
 from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.pipeline.cards import text_card
+from adiff_jax.app.pipeline.latents import Commission, Latents, Photograph
 from adiff_jax.app.pipeline.networks import Networks
-from adiff_jax.app.pipeline.sampler import Latents
-from adiff_jax.app.pipeline.video import GeneratedVideo
+from adiff_jax.app.pipeline.video import GeneratedVideo, follow
 from adiff_jax.app.progress import Progress
 from adiff_jax.app.sheets import pick_frames
 from adiff_jax.media.landmarks import LandmarkDetector
-from adiff_jax.media.motion import retarget
+from adiff_jax.runtime.sharding import make_mesh
 from adiff_jax.weights.bundle import DEFAULT_BUNDLE, Bundle
 from adiff_jax.weights.hub import upload, with_metadata
+from adiff_jax.weights.modality import Modality
 
+MOTION_OPTIONS = {field.name for field in dataclasses.fields(MotionOptions)}
 EMBEDDED_FRAMES = 8  # of an edited video, whose mean embedding stands for the person
 
 
@@ -41,10 +49,14 @@ class AnchoredDiffusionPipeline:
     Args:
         bundle: models and weights.
         landmark_model: MediaPipe's FaceLandmarker file; None looks it up, when a real picture or video needs it.
+        mesh: devices that groups are spread over, along its axis `group`; by default all that this process has.
     """
 
-    def __init__(self, bundle: Bundle, landmark_model: str | os.PathLike | None = None):
+    def __init__(self, bundle: Bundle, landmark_model: str | os.PathLike | None = None, mesh: Mesh | None = None):
         self.bundle = bundle
+        self.mesh = mesh
+        if mesh is None and len(devices := jax.local_devices()) > 1:
+            self.mesh = make_mesh({"group": -1}, devices)
         self._landmark_model = landmark_model
         self._networks = Networks(bundle)
 
@@ -94,43 +106,74 @@ class AnchoredDiffusionPipeline:
         source: str | os.PathLike | UInt8[np.ndarray, "H W 3"],
         driving: str | os.PathLike,
         *,
+        pin_source: bool = False,
+        pinned: Mapping[int, UInt8[np.ndarray, "R R 3"]] | None = None,
         face: int | None = None,
+        driver_face: int | None = None,
         max_frames: int | None = None,
+        smooth: bool = True,
+        save_motion: str | os.PathLike | None = None,
+        workdir: str | os.PathLike | None = None,
+        resume: bool = False,
         progress: Progress | None = None,
         **options: Any,
     ) -> GeneratedVideo:
         """Makes the person of `source` move as the face in `driving` does.
 
-        The result has the driver's frames, one for one: nothing is resampled. Motion is relative: head pose and
-        expression are the driver's, the shape of the face is the source's.
+        The shape of the face is the source's, the motion the driver's, or the part of it that `MotionOptions` name.
+        With a picture as the source the result has the driver's frames, one for one; with a video the source's, as
+        long as both last, with the driver's motion at their times.
 
         Args:
-            source: a picture file, an RGB picture, or `synthetic:SEED`.
-            driving: a video file, or `synthetic:SEED`.
-            face: which face, from 1, left to right; the largest by default.
+            source: a picture or video file, an RGB picture, or `synthetic:SEED`.
+            driving: a video file, a motion file (`inputs.save_motion`), or `synthetic:SEED`.
+            pin_source: make the source's picture, with its own landmarks, the anchor of all groups, which ties the
+                result to its pixels beyond the CLIP embedding.
+            pinned: face crops that are to be frames of the result as they are, by number; the others go with them.
+            face: which face of the source, from 1, left to right; the largest by default.
+            driver_face: which face of the driver, likewise.
             max_frames: how many frames of the driver are used; all by default.
+            smooth: smooth the landmarks that are found, by a One-Euro filter.
+            save_motion: file to write the driver's motion to, `*.safetensors`, for later calls.
+            workdir: folder where latents are kept as they are made; a temporary one by default.
+            resume: go on from what an interrupted call with the same arguments left in `workdir`.
             progress: called with the numbers of finished and of all denoising steps before the first and after each.
-            options: of sampling, see `SamplingOptions`.
+            options: of sampling and motion, see `SamplingOptions` and `MotionOptions`.
 
         Raises:
             MediaError: an input cannot be read or shows no face.
             ValueError: an option is out of range.
         """
+        chosen = MotionOptions(**{name: options.pop(name) for name in MOTION_OPTIONS & options.keys()})
         settings = SamplingOptions(**options)
-        person = load_source(source, self.size, lambda: self.detector, face)
-        motion = load_driving(driving, self.size, lambda: self.detector, face, max_frames)
-        landmarks = retarget(motion.points, person.neutral, motion.neutral)
-        inputs = {"source": person.name, "driver": motion.name}
-        embedding = self.embed(person.picture)
-        return self._video("reenacted", inputs, person, motion, landmarks, embedding, settings, progress)
+        person = load_source(source, self.size, lambda: self.detector, face, max_frames, smooth)
+        motion = load_driving(driving, self.size, lambda: self.detector, driver_face, max_frames, smooth)
+        if save_motion is not None:
+            write_motion(save_motion, motion)
+        motion, landmarks, canvas = follow_motion(person, motion, chosen)
+        origins = {"source": person.name, "driver": motion.name}
+        photograph = Photograph(self._latent(person.picture), person.landmarks[:, :2]) if pin_source else None
+        commission = Commission(
+            settings,
+            self.embed(person.picture),
+            landmarks[..., :2],
+            pinned=self._latents(pinned),
+            photograph=photograph,
+        )
+        latents = self._commissioned(commission, workdir, resume, progress)
+        return self._video("reenacted", origins, person, motion, landmarks, latents, chosen, canvas)
 
     def animate(
         self,
         prompt: str | os.PathLike | UInt8[np.ndarray, "H W 3"],
         driving: str | os.PathLike,
         *,
+        pinned: Mapping[int, UInt8[np.ndarray, "R R 3"]] | None = None,
         face: int | None = None,
         max_frames: int | None = None,
+        smooth: bool = True,
+        workdir: str | os.PathLike | None = None,
+        resume: bool = False,
         progress: Progress | None = None,
         **options: Any,
     ) -> GeneratedVideo:
@@ -141,8 +184,12 @@ class AnchoredDiffusionPipeline:
         Args:
             prompt: a text, as a `str`; or a picture of a person, as an RGB picture or the `Path` of a file.
             driving: a video file, or `synthetic:SEED`.
+            pinned: see `reenact`.
             face: see `reenact`.
             max_frames: see `reenact`.
+            smooth: see `reenact`.
+            workdir: see `reenact`.
+            resume: see `reenact`.
             progress: see `reenact`.
             options: see `SamplingOptions`.
 
@@ -151,7 +198,7 @@ class AnchoredDiffusionPipeline:
             ValueError: an option is out of range, or the text is empty.
         """
         settings = SamplingOptions(**options)
-        motion = load_driving(driving, self.size, lambda: self.detector, face, max_frames)
+        motion = load_driving(driving, self.size, lambda: self.detector, face, max_frames, smooth)
         if isinstance(prompt, str):
             embedding = self.embed_prompt(prompt)
             inputs = {"text": repr(prompt), "driver": motion.name}
@@ -160,7 +207,9 @@ class AnchoredDiffusionPipeline:
             person = load_source(prompt, self.size, lambda: self.detector, face)
             embedding = self.embed(person.picture)
             inputs = {"source": person.name, "driver": motion.name}
-        return self._video("animated", inputs, person, motion, motion.points, embedding, settings, progress)
+        commission = Commission(settings, embedding, motion.points[..., :2], pinned=self._latents(pinned))
+        latents = self._commissioned(commission, workdir, resume, progress)
+        return self._video("animated", inputs, person, motion, motion.points, latents, MotionOptions(motion="absolute"))
 
     def edit(
         self,
@@ -170,8 +219,12 @@ class AnchoredDiffusionPipeline:
         origin: str | None = None,
         prompt_strength: float = 1.0,
         strength: float = 0.8,
+        pinned: Mapping[int, UInt8[np.ndarray, "R R 3"]] | None = None,
         face: int | None = None,
         max_frames: int | None = None,
+        smooth: bool = True,
+        workdir: str | os.PathLike | None = None,
+        resume: bool = False,
         progress: Progress | None = None,
         **options: Any,
     ) -> GeneratedVideo:
@@ -185,8 +238,12 @@ class AnchoredDiffusionPipeline:
             prompt_strength: how far the person's embedding is moved from the one text to the other.
             strength: how much of the noise is added to the video, to be taken out again; 1 keeps nothing of it but the
                 motion and the person, near 0 keeps nearly all.
+            pinned: see `reenact`.
             face: see `reenact`.
             max_frames: see `reenact`.
+            smooth: see `reenact`.
+            workdir: see `reenact`.
+            resume: see `reenact`.
             progress: see `reenact`.
             options: see `SamplingOptions`.
 
@@ -195,16 +252,72 @@ class AnchoredDiffusionPipeline:
             ValueError: an option is out of range, or a text is empty.
         """
         settings = SamplingOptions(**options)
-        motion = load_driving(video, self.size, lambda: self.detector, face, max_frames)
+        motion = load_driving(video, self.size, lambda: self.detector, face, max_frames, smooth)
         chosen = pick_frames(len(motion.points), EMBEDDED_FRAMES)
         seen = [frame for index, frame in enumerate(motion.frames()) if index in chosen]
-        person = Source(motion.name, seen[0], motion.neutral)
-        embedding = jnp.mean(jnp.stack([self.embed(frame) for frame in seen]), axis=0)
-        embedding = _unit(embedding + prompt_strength * self.text_direction(prompt, origin))
-        start = self.encode(np.stack(list(motion.frames())))
+        embedding = _unit(jnp.mean(jnp.stack([self.embed(frame) for frame in seen]), axis=0))
+        commission = Commission(
+            settings,
+            _unit(embedding + prompt_strength * self.text_direction(prompt, origin)),
+            motion.points[..., :2],
+            start=lambda: np.concatenate([*self._networks.encode_stream(motion.frames())]),
+            strength=strength,
+            pinned=self._latents(pinned),
+        )
+        latents = self._commissioned(commission, workdir, resume, progress)
         inputs = {"video": motion.name, "text": repr(prompt)}
+        person = Source(motion.name, seen[0], motion.neutral)
+        return self._video("edited", inputs, person, motion, motion.points, latents, MotionOptions(motion="absolute"))
+
+    def extend(
+        self,
+        video: GeneratedVideo,
+        driving: str | os.PathLike,
+        *,
+        face: int | None = None,
+        max_frames: int | None = None,
+        smooth: bool = True,
+        workdir: str | os.PathLike | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> GeneratedVideo:
+        """Adds frames to a reenactment or animation: the same person, in the same scene, who moves on as in `driving`.
+
+        The frames there are stay as they are, and the new ones are sampled against the same anchor.
+
+        Args:
+            video: what is added to.
+            driving: a video file, or `synthetic:SEED`.
+            face: see `reenact`.
+            max_frames: see `reenact`.
+            smooth: see `reenact`.
+            workdir: see `reenact`; may be that of `video`.
+            resume: see `reenact`.
+            progress: see `reenact`.
+
+        Raises:
+            MediaError: the driver cannot be read or shows no face.
+            ValueError: the video is an edit, or of a method whose frames all depend on each other.
+        """
+        before = video.latents
+        if not isinstance(before, Latents) or before.commission.start is not None:
+            raise ValueError("an edited video cannot be added to: edit a longer one")
+        if video.source.footage is not None and video.source.footage.is_video:
+            raise ValueError("a reenactment of a video cannot be added to: it ends with the video")
+        motion = load_driving(driving, self.size, lambda: self.detector, face, max_frames, smooth)
+        motion, landmarks, _ = follow_motion(video.source, motion, video.motion)
+        commission = dataclasses.replace(before.commission, landmarks=landmarks[..., :2], pinned={})
+        latents = self._commissioned(commission, workdir, resume, progress, before)
+        both = np.concatenate([video.landmarks, landmarks])
         return self._video(
-            "edited", inputs, person, motion, motion.points, embedding, settings, progress, start, strength
+            video.action,
+            video.inputs | {f"driver {len(video)}": motion.name},
+            video.source,
+            follow(video.driving, motion),
+            both,
+            latents,
+            video.motion,
+            video.canvas and dataclasses.replace(video.canvas, landmarks=both),
         )
 
     def embed(self, picture: UInt8[np.ndarray, "R R 3"]) -> Float[Array, "E"]:
@@ -212,12 +325,22 @@ class AnchoredDiffusionPipeline:
         return self._networks.embed(picture)
 
     def embed_prompt(self, prompt: str) -> Float[Array, "E"]:
-        """CLIP embedding of a text, moved to where embeddings of pictures lie, L2-normalised."""
-        return _unit(self._networks.embed_text(prompt))
+        """CLIP embedding of a text, moved to where embeddings of pictures lie (the modality gap), L2-normalised.
+
+        Raises:
+            ValueError: the text is empty, or the bundle does not tell the gap.
+        """
+        modality = self._modality()
+        return _unit(self._embed_text(prompt) + modality.image_mean - modality.text_mean)
 
     def text_direction(self, prompt: str, origin: str | None) -> Float[Array, "E"]:
-        """From the CLIP embedding of the text `origin` to that of `prompt`."""
-        return self._networks.embed_text(prompt) - self._networks.embed_text(origin or "a person")
+        """From the CLIP embedding of the text `origin`, or the mean of texts, to that of `prompt`.
+
+        Raises:
+            ValueError: a text is empty, or the bundle does not tell the mean of texts.
+        """
+        mean = self._modality().text_mean
+        return self._embed_text(prompt) - (mean if origin is None else self._embed_text(origin))
 
     def encode(self, frames: UInt8[np.ndarray, "F R R 3"]) -> Float[Array, "F h w c"]:
         """Latents of pictures: the posterior's mean, scaled for diffusion."""
@@ -227,6 +350,45 @@ class AnchoredDiffusionPipeline:
         """Pictures of latents that were scaled for diffusion, decoded a few at a time."""
         return self._networks.decode(latents)
 
+    def _modality(self) -> Modality:
+        if self.bundle.modality is None:
+            raise ValueError(
+                f"the bundle {self.bundle.name} does not tell how embeddings of texts and of pictures differ: "
+                "make it anew with `adiff bundle`"
+            )
+        return self.bundle.modality
+
+    def _embed_text(self, text: str) -> Float[Array, "E"]:
+        if not text.strip():
+            raise ValueError("the text is empty; say what the person looks like")
+        return self._networks.embed_text(text)
+
+    def _latent(self, picture: UInt8[np.ndarray, "R R 3"]) -> Float32[np.ndarray, "h w c"]:
+        return np.asarray(self.encode(picture[None]))[0]
+
+    def _latents(
+        self, pictures: Mapping[int, UInt8[np.ndarray, "R R 3"]] | None
+    ) -> dict[int, Float32[np.ndarray, "h w c"]]:
+        return {number: self._latent(picture) for number, picture in (pictures or {}).items()}
+
+    def _commissioned(
+        self,
+        commission: Commission,
+        workdir: str | os.PathLike | None,
+        resume: bool,
+        progress: Progress | None,
+        before: Latents | None = None,
+    ) -> Latents:
+        return Latents(
+            self.bundle,
+            commission,
+            mesh=self.mesh,
+            folder=workdir,
+            resume=resume,
+            before=before,
+            progress=progress,
+        )
+
     def _video(
         self,
         action: str,
@@ -234,16 +396,23 @@ class AnchoredDiffusionPipeline:
         person: Source,
         motion: Driving,
         landmarks: Float32[np.ndarray, "F 478 3"],
-        embedding: Float[Array, "E"],
-        settings: SamplingOptions,
-        progress: Progress | None,
-        start: Float[Array, "F h w c"] | None = None,
-        strength: float = 1.0,
+        latents: Latents,
+        chosen: MotionOptions,
+        canvas: Canvas | None = None,
     ) -> GeneratedVideo:
-        latents = Latents(self.bundle, settings, embedding, landmarks[..., :2], progress, start, strength)
         bundle = self.bundle
         return GeneratedVideo(
-            action, inputs, person, motion, landmarks, bundle.name, latents, self.decode, bundle.digests
+            action=action,
+            inputs=inputs,
+            source=person,
+            driving=motion,
+            landmarks=landmarks,
+            bundle=bundle.name,
+            latents=latents,
+            decode=self.decode,
+            digests=bundle.digests,
+            motion=chosen,
+            canvas=canvas,
         )
 
 

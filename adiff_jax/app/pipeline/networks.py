@@ -1,12 +1,13 @@
 """The models of a bundle as functions of pictures, texts and latents, each compiled once."""
 
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Float32, Int, UInt8
 
 from adiff_jax.data.captions import load_tokenizer, tokenize
 from adiff_jax.data.transforms import to_float, to_uint8
@@ -51,6 +52,12 @@ class Networks:
             for batch, count in _batches(jnp.asarray(to_float(frames)))
         ]
         return jnp.concatenate(parts)
+
+    def encode_stream(self, frames: Iterable[UInt8[np.ndarray, "R R 3"]]) -> Iterator[Float32[np.ndarray, "N h w c"]]:
+        """Latents of pictures that come one by one, a few at a time."""
+        frames = iter(frames)
+        while batch := list(itertools.islice(frames, DECODE_BATCH)):
+            yield np.asarray(self.encode(np.stack(batch)))
 
     def decode(self, latents: Float[Array | np.ndarray, "F h w c"]) -> Iterator[UInt8[np.ndarray, "R R 3"]]:
         """Pictures of latents that were scaled for diffusion, decoded a few at a time."""

@@ -1,0 +1,186 @@
+"""Long videos: in chunks, with flat memory, interrupted and resumed, and added to."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny import tiny_bundle
+
+from adiff_jax.app.cli import main
+from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
+from adiff_jax.app.pipeline.store import LatentStore
+from adiff_jax.media.video import read_video
+
+FRAMES = 12
+STEPS = {"num_inference_steps": 2, "guidance_clip": 1.0, "guidance_landmarks": 1.0}
+CHUNKS = {"group_batch": 2}  # of groups of 3: four frames, or three and a border
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> AnchoredDiffusionPipeline:
+    return AnchoredDiffusionPipeline(tiny_bundle(tmp_path_factory.mktemp("tiny")))
+
+
+def reenact(pipeline: AnchoredDiffusionPipeline, max_frames: int = FRAMES, **options: object) -> GeneratedVideo:
+    return pipeline.reenact("synthetic:7", "synthetic:1", max_frames=max_frames, **STEPS | CHUNKS | options)
+
+
+def latents_of(video: GeneratedVideo) -> np.ndarray:
+    return np.concatenate(list(video.latents))
+
+
+@pytest.mark.parametrize("plan", ["contiguous", "strided"])
+def test_chunks_of_any_size_give_the_same_video(pipeline: AnchoredDiffusionPipeline, plan: str) -> None:
+    whole = latents_of(reenact(pipeline, plan=plan, group_batch=32))
+    np.testing.assert_allclose(latents_of(reenact(pipeline, plan=plan)), whole, atol=1e-5)  # float32, other batches
+
+
+def test_frames_come_as_chunks_finish(pipeline: AnchoredDiffusionPipeline) -> None:
+    reports: list[tuple[int, int]] = []
+    video = reenact(pipeline, plan="contiguous", progress=lambda *report: reports.append(report))
+    frames = iter(video)
+    next(frames)
+    done, total = reports[-1]
+    assert 0 < done < total, "the rest is not sampled yet"
+    assert len([None for _ in frames]) == FRAMES - 1
+    assert reports[-1] == (total, total)
+    assert total == 2 * 3  # steps, chunks
+
+
+def test_device_memory_does_not_grow_with_the_video(pipeline: AnchoredDiffusionPipeline) -> None:
+    def peak(num_frames: int) -> int:
+        most = 0
+        video = reenact(pipeline, num_frames, plan="contiguous", group_batch=1)
+        for _ in video.latents:
+            most = max(most, sum(array.nbytes for array in jax.live_arrays()))
+        return most
+
+    peak(5)  # what is made once
+    assert peak(25) <= 1.01 * peak(9)
+
+
+@pytest.mark.parametrize("options", [{"plan": "shifted"}, {"method": "autoregressive"}], ids=str)
+def test_an_interrupted_video_goes_on_where_it_was(
+    pipeline: AnchoredDiffusionPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict
+) -> None:
+    expected = latents_of(reenact(pipeline, **options))
+    save, saved = LatentStore.save, []
+
+    def interrupted(store: LatentStore, index: int, *arrays: np.ndarray) -> None:
+        if index == 2:
+            raise KeyboardInterrupt
+        save(store, index, *arrays)
+
+    monkeypatch.setattr(LatentStore, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        latents_of(reenact(pipeline, workdir=tmp_path / "work", **options))
+    monkeypatch.setattr(LatentStore, "save", lambda store, *rest: (saved.append(rest[0]), save(store, *rest)))
+    resumed = latents_of(reenact(pipeline, workdir=tmp_path / "work", resume=True, **options))
+    np.testing.assert_array_equal(resumed, expected)
+    assert saved[0] == 2, "the first two chunks are not sampled again"
+    saved.clear()
+    np.testing.assert_array_equal(
+        latents_of(reenact(pipeline, workdir=tmp_path / "work", resume=True, **options)), expected
+    )
+    assert saved == []
+    latents_of(reenact(pipeline, workdir=tmp_path / "work", **options))
+    assert saved[0] == 0, "without resume all is sampled anew"
+
+
+def test_another_command_does_not_take_over(pipeline: AnchoredDiffusionPipeline, tmp_path: Path) -> None:
+    work = {"workdir": tmp_path / "work", "plan": "contiguous"}
+    latents_of(reenact(pipeline, **work))
+    with pytest.raises(ValueError, match=r"begun with another seed; use the same again"):
+        reenact(pipeline, resume=True, seed=5, **work)
+    with pytest.raises(ValueError, match="another driver"):
+        pipeline.reenact("synthetic:7", "synthetic:2", max_frames=FRAMES, resume=True, **STEPS | CHUNKS | work)
+    (tmp_path / "work/part-000000/settings.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        reenact(pipeline, resume=True, **work)
+
+
+@pytest.mark.parametrize("plan", ["contiguous", "shifted"])
+def test_a_video_is_added_to(pipeline: AnchoredDiffusionPipeline, plan: str) -> None:
+    video = reenact(pipeline, plan=plan)
+    before = latents_of(video)
+    longer = pipeline.extend(video, "synthetic:2", max_frames=5)
+    assert len(longer) == FRAMES + 5 == len(list(longer.driving.frames())) == len(longer.driving.times)
+    assert (np.diff(longer.driving.times) > 0).all()
+    after = latents_of(longer)
+    np.testing.assert_array_equal(after[:FRAMES], before)
+    assert after.shape[0] == FRAMES + 5
+    longest = pipeline.extend(longer, "synthetic:3", max_frames=2)
+    np.testing.assert_array_equal(latents_of(longest)[: FRAMES + 5], after)
+
+
+def test_what_cannot_be_added_to_is_refused(pipeline: AnchoredDiffusionPipeline) -> None:
+    with pytest.raises(ValueError, match="needs the method anchored"):
+        pipeline.extend(reenact(pipeline, method="multidiffusion"), "synthetic:2", max_frames=5)
+
+
+def test_a_pinned_source_ties_the_video_to_its_pixels(pipeline: AnchoredDiffusionPipeline) -> None:
+    base, pinned = latents_of(reenact(pipeline)), latents_of(reenact(pipeline, pin_source=True))
+    assert pinned.shape == base.shape
+    assert (np.abs(base - pinned).max((1, 2, 3)) > 1e-4).all(), "every frame sees the picture"
+    with pytest.raises(ValueError, match="needs the method anchored"):
+        reenact(pipeline, pin_source=True, method="independent")
+
+
+@pytest.mark.parametrize("method", ["anchored", "multidiffusion", "autoregressive"])
+def test_pinned_frames_come_out_as_they_are(pipeline: AnchoredDiffusionPipeline, method: str) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    latents = latents_of(reenact(pipeline, pinned={5: picture}, method=method))
+    np.testing.assert_allclose(latents[5], np.asarray(pipeline.encode(picture[None]))[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("anchor_frame", [0, FRAMES - 1])
+def test_any_frame_may_be_the_anchor(pipeline: AnchoredDiffusionPipeline, anchor_frame: int) -> None:
+    assert latents_of(reenact(pipeline, anchor_frame=anchor_frame)).shape[0] == FRAMES
+    with pytest.raises(ValueError, match="outside the video: choose 0 to 11"):
+        reenact(pipeline, anchor_frame=FRAMES)
+
+
+KILLED = """
+    import os, signal, sys
+    from adiff_jax.app.cli import main
+    from adiff_jax.app.pipeline.store import LatentStore
+    save = LatentStore.save
+    def killing(store, index, *arrays):
+        save(store, index, *arrays)
+        if index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+    LatentStore.save = killing
+    main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_command_is_resumed_to_the_same_file(
+    pipeline: AnchoredDiffusionPipeline, root: Path, tmp_path: Path
+) -> None:
+    pipeline.save_pretrained(tmp_path / "tiny")
+    (tmp_path / "killed").mkdir()
+    options = ["--steps", "2", "--max-frames", str(FRAMES), "--group-batch", "2", "--bundle", str(tmp_path / "tiny")]
+
+    def argv(out: Path, *more: str) -> list[str]:
+        return ["demo", *options, "--out", str(out), *more]
+
+    program = "\n".join(line[4:] for line in KILLED.splitlines())
+    command = [sys.executable, "-c", program, *argv(tmp_path / "killed/out.mp4")]
+    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not (tmp_path / "killed/out.mp4").exists()
+    assert main(argv(tmp_path / "killed/out.mp4", "--resume")) == 0
+    assert not (tmp_path / "killed/out.latents").exists(), "a finished video leaves no latents"
+    assert main(argv(tmp_path / "out.mp4", "--keep-latents")) == 0
+    assert (tmp_path / "out.latents").is_dir()
+    with read_video(tmp_path / "killed/out.mp4") as ours, read_video(tmp_path / "out.mp4") as expected:
+        pairs = list(zip(ours, expected, strict=True))
+    assert len(pairs) == FRAMES
+    for frame, other in pairs:
+        np.testing.assert_array_equal(frame.image, other.image)

@@ -8,6 +8,7 @@ from adiff_jax.app.commands.animate import Animate
 from adiff_jax.app.commands.data import Data
 from adiff_jax.app.commands.edit import Edit
 from adiff_jax.app.commands.evaluate import Evaluate
+from adiff_jax.app.commands.personalise import Personalise
 from adiff_jax.app.commands.prepare import Prepare
 from adiff_jax.app.commands.reenact import Demo, Reenact
 from adiff_jax.app.commands.serve import Serve
@@ -20,6 +21,7 @@ AnyCommand = (
     | Annotated[Animate, tyro.conf.subcommand("animate")]
     | Annotated[Edit, tyro.conf.subcommand("edit")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Personalise, tyro.conf.subcommand("personalise")]
     | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]

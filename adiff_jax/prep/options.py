@@ -10,11 +10,11 @@ class ShotOptions:
 
     Attributes:
         cut_change: least mean difference of two frames, in 0-255 of their small Lab pictures, that may be a cut.
-        cut_ratio: how many times that of the frames around it the difference must be; 0 for no cutting.
+        cut_ratio: how many times any of the differences around it the difference must be; 0 for no cutting.
     """
 
     cut_change: float = 9.0
-    cut_ratio: float = 3.0
+    cut_ratio: float = 2.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Cuts a stream of frames into shots.
 
-The rule is that of PySceneDetect's adaptive detector, on Lab pictures: a cut is a change much larger than those before
-and after it, so that fast motion and a flash are none. (The package itself would bring a second copy of OpenCV, which
+The rule is nearly that of PySceneDetect's adaptive detector, on Lab pictures: a cut is a change much larger than every
+one just before and after it, so that fast motion is none, nor a flash, which is two changes. (The package itself would bring a second copy of OpenCV, which
 overwrites the one that is here.)
 """
 
@@ -19,7 +19,7 @@ from adiff_jax.prep.options import ShotOptions
 
 WINDOW = 2  # changes on either side that a change is compared with
 _WIDTH, _HEIGHT = 48, 27
-_LEAST = 0.5  # of the mean change around: a picture that does not move has none at all
+_LEAST = 0.5  # a picture that does not move has no change at all around a cut
 
 
 def shots(frames: Iterable[Frame], options: ShotOptions) -> Iterator[Iterator[Frame]]:
@@ -54,7 +54,7 @@ def _is_cut(changes: list[float], place: int, options: ShotOptions) -> bool:
     if not options.cut_ratio or place < 1:
         return False
     around = changes[max(0, place - WINDOW) : place] + changes[place + 1 : place + 1 + WINDOW]
-    usual = max(float(np.mean(around)), _LEAST)
+    usual = max([*around, _LEAST])
     return changes[place] >= options.cut_change and changes[place] >= options.cut_ratio * usual
 
 

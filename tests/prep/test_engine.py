@@ -1,6 +1,5 @@
 """Preparation end to end on small videos with a detector that always knows where the face is."""
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -8,66 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from grey import OPTIONS, DyingDetector, MeshDetector, snapshot, write_video, write_videos
 
 from adiff_jax.data.schema import RecordError
 from adiff_jax.data.source import MANIFEST, Manifest, ShardSource, open_source, verify
-from adiff_jax.data.synthetic.mesh import VERTICES
-from adiff_jax.media.errors import NoFaceError
-from adiff_jax.media.landmarks import FaceLandmarks, LandmarkDetector
-from adiff_jax.media.video import VideoWriter
+from adiff_jax.data.synthetic.people import sample_person
+from adiff_jax.data.synthetic.render import region_masks
+from adiff_jax.media.landmarks import FaceLandmarks
 from adiff_jax.prep.engine import encode_records, prepare
-from adiff_jax.prep.options import DuplicateOptions, FilterOptions, PrepareOptions
 from adiff_jax.prep.stages import Encoders
 
-OPTIONS = PrepareOptions(
-    size=32,
-    longest=8,
-    shortest=4,
-    inputs_per_shard=2,
-    filters=FilterOptions.none(),
-    duplicates=DuplicateOptions(duplicate_bits=-1),
-)
 SYNTHETIC = dataclasses.replace(OPTIONS, size=64, longest=3, shortest=1)
-
-
-class MeshDetector(LandmarkDetector):
-    """Finds the canonical face in the middle of every frame that is not black; needs no model."""
-
-    def __init__(self):
-        pass
-
-    @contextlib.contextmanager
-    def scanner(self):
-        def scan(image):
-            centre, half = np.array(image.shape[1::-1]) / 2, 20
-            box = np.float32([*(centre - half), *(centre + half)])
-            return box[None] if image.mean() > 10 else box[None][:0]
-
-        yield scan
-
-    def video(self, frames, face=None) -> FaceLandmarks:
-        images, times = zip(*frames, strict=True)
-        found = np.array([image.mean() > 10 for image in images])
-        if not found.any():
-            raise NoFaceError("no face found")
-        height, width = images[0].shape[:2]
-        points = (VERTICES * 2 + [width / 2, height / 2, 0]) * found[:, None, None]
-        count = len(times)
-        return FaceLandmarks(
-            points=points.astype(np.float32),
-            blendshapes=np.zeros((count, 52), np.float32),
-            pose=np.tile(np.eye(4, dtype=np.float32), (count, 1, 1)),
-            found=found,
-            times=np.array(times),
-        )
-
-
-def write_video(path: Path, levels: list[int]) -> None:
-    """A video of plain grey frames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(path, 25, (96, 96)) as video:
-        for level in levels:
-            video.write(np.full((96, 96, 3), level, np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +31,6 @@ def videos(tmp_path_factory) -> Path:
     (folder / "f.MP4").write_bytes(b"not a video at all" * 100)
     (folder / "notes.txt").write_text("no video")
     return folder
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def run(videos, out, **options):
@@ -197,6 +143,20 @@ def test_a_new_video_is_added(videos, tmp_path):
     assert len(ShardSource(tmp_path / "out")) == 4
 
 
+@pytest.mark.slow
+def test_a_worker_that_dies_loses_nothing_but_what_kills_it(tmp_path):
+    folder = write_videos(tmp_path / "videos", 5)
+    (tmp_path / "once").mkdir()
+    (tmp_path / "always").mkdir()
+    prepare(folder, tmp_path / "whole", OPTIONS, detector=MeshDetector())
+    once = DyingDetector(tmp_path / "once", grey=70, times=1)
+    prepare(folder, tmp_path / "survived", OPTIONS, detector=once, workers=2)
+    assert snapshot(tmp_path / "survived") == snapshot(tmp_path / "whole")
+    always = DyingDetector(tmp_path / "always", grey=70)
+    report = prepare(folder, tmp_path / "lost", OPTIONS, detector=always, workers=2)
+    assert {outcome.input: outcome.reason for outcome in report.outcomes if outcome.reason} == {"02.mp4": "crash"}
+
+
 def test_another_jobs_folder_is_refused(videos, tmp_path):
     run(videos, tmp_path)
     with pytest.raises(RecordError, match="made with size 32: choose another folder"):
@@ -228,7 +188,31 @@ def test_synthetic_heads_go_through_the_same_writer(tmp_path):
         np.testing.assert_array_equal(stored.landmarks, fresh.landmarks)
         order = np.array([2, 0])
         assert np.abs(stored.frames[order].astype(int) - fresh.frames[order]).mean() < 3  # JPEG at quality 95
+        np.testing.assert_array_equal(stored.pose, fresh.pose)
+        assert fresh.labels is None
+        assert stored.labels[order].shape == (2, 64, 64)
+        middle = region_masks(sample_person(int(fresh.info.id.split("-")[1])), fresh.landmarks[1], 64)
+        np.testing.assert_array_equal(stored.labels[np.array([1])][0], middle)
     assert verify(tmp_path) == Manifest.read(tmp_path)
+
+
+def test_records_at_an_address(videos, tmp_path, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setenv("ADIFF_CACHE", str(tmp_path / "cache"))
+    run(videos, tmp_path / "here")
+    there = f"memory://{tmp_path.name}/there"
+    for _ in range(2):  # the second run finds everything made
+        run(videos, there)
+    files = fsspec.filesystem("memory")
+    root = f"/{tmp_path.name}/there"
+    stored = {name.removeprefix(f"{root}/"): files.cat_file(name) for name in files.find(root)}
+    assert stored == snapshot(tmp_path / "here")
+    here, away = ShardSource(tmp_path / "here"), open_source(there)
+    assert [clip.to_bytes() for clip in away] == [clip.to_bytes() for clip in here]
+    assert verify(there) == here.manifest
+    files.pipe_file(f"{root}/{here.manifest.shards[0].file}", b"damaged")
+    with pytest.raises(RecordError, match="was changed or damaged"):
+        verify(there)
 
 
 def test_encoding_later_equals_encoding_at_once(videos, tmp_path):

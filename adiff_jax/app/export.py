@@ -1,6 +1,7 @@
 """The only way out for a generated video: encoded, with the driver's sound, labelled and signed as machine-made."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -94,7 +95,7 @@ def _claim(video: GeneratedVideo, consent: Consent | None) -> Claim:
         Ingredient(role, name, hashes.get(role), consent if role in persons and hashes[role] else None)
         for role, name in video.inputs.items()
     )
-    return Claim(video.action, video.bundle, tuple(ingredients), video.digests)
+    return Claim(video.action, video.bundle, tuple(ingredients), video.digests, composite=video.canvas is not None)
 
 
 def _write_videos(
@@ -102,21 +103,24 @@ def _write_videos(
 ) -> tuple[list[np.ndarray], ...]:
     """Writes both videos in one pass; returns the rows of the contact sheet."""
     source, driving = video.source.picture, video.driving
-    size = source.shape[0]
+    size, canvas = source.shape[0], video.canvas
     chosen = pick_frames(len(driving.points), SHEET_COLUMNS)
     rows: tuple[list[np.ndarray], ...] = ([np.full_like(source, 255)], [np.full_like(source, 255)], [source])
+    mark = stamp if label else lambda frame: frame
     options = {"audio_from": driving.audio, "comment": claim.sentence()}
     with (
-        VideoWriter(drafts.video, driving.fps, (size, size), **options) as writer,
+        VideoWriter(drafts.video, driving.fps, video.size, **options) as writer,
         VideoWriter(drafts.side_by_side, driving.fps, (4 * size, size), **options) as comparison,
     ):
-        streams = zip(driving.times.tolist(), driving.frames(), video.landmarks, video, strict=True)
-        for index, (time, driver, points, frame) in enumerate(streams):
-            drawing, frame = draw_landmarks(points, size), stamp(frame) if label else frame
+        owns = itertools.islice(video.source.crops(), len(video))
+        streams = zip(driving.times.tolist(), owns, driving.frames(), video.landmarks, video, strict=True)
+        for index, (time, own, driver, points, frame) in enumerate(streams):
+            crop = frame if canvas is None else canvas.crop(frame, index, size)
+            drawing, frame, crop = draw_landmarks(points, size), mark(frame), mark(crop)
             writer.write(frame, time)
-            comparison.write(side_by_side(source, driver, drawing, frame), time)
+            comparison.write(side_by_side(own, driver, drawing, crop), time)
             if index in chosen:
-                for row, picture in zip(rows, (driver, drawing, frame)):
+                for row, picture in zip(rows, (driver, drawing, crop)):
                     row.append(picture)
             if progress is not None:
                 progress(index + 1, len(video))

@@ -81,16 +81,27 @@ class SDiTTask:
         Raises:
             ValueError: if the models do not fit each other.
         """
-        model = SDiTConfig(**config.model)
-        diffusion = DiffusionConfig(**config.diffusion)
         autoencoder, autoencoder_params = load_component(config.autoencoder, AutoencoderConfig)
         clip, clip_params = None, None
         if not config.data.encoded:
             clip, clip_params = load_component(config.clip, CLIPConfig)
-            check_fit("clip_dim", model.clip_dim, "the projections of CLIP", clip.projection_dim)
-        check_fit("in_channels", model.in_channels, "the channels of the latents", autoencoder.latent_channels)
+            check_fit("clip_dim", config.model.clip_dim, "the projections of CLIP", clip.projection_dim)
+        check_fit("in_channels", config.model.in_channels, "the channels of the latents", autoencoder.latent_channels)
+        return cls.of_models(config, autoencoder, autoencoder_params, clip, clip_params)
+
+    @classmethod
+    def of_models(
+        cls,
+        config: ml_collections.ConfigDict,
+        autoencoder: AutoencoderConfig,
+        autoencoder_params: Params | None,
+        clip: CLIPConfig | None = None,
+        clip_params: Params | None = None,
+    ) -> "SDiTTask":
+        """From a config, and frozen models that fit it. Without their weights it can be traced on encoded records."""
+        diffusion = DiffusionConfig(**config.diffusion)
         return cls(
-            model=SDiT(model),
+            model=SDiT(SDiTConfig(**config.model)),
             diffusion=diffusion,
             autoencoder=AutoencoderKL(autoencoder),
             clip=clip and CLIP(clip),

@@ -16,7 +16,7 @@ from adiff_jax.app.cli import main
 from adiff_jax.app.consent import Consent
 from adiff_jax.app.manifest import ASSERTION, read_manifest, sign
 from adiff_jax.app.provenance import Claim, Ingredient
-from adiff_jax.app.signing import Identity, SigningError, own_root, self_made
+from adiff_jax.app.signing import Identity, SigningError, load_identity, own_root, self_made
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.video import VideoWriter, read_video
 
@@ -186,6 +186,19 @@ def test_a_foreign_key_holds_but_nobody_vouches_for_it_until_it_is_trusted(
     assert read_manifest(signed, trust=root).trusted
     self_made()
     assert not read_manifest(signed).trusted
+
+
+def test_the_users_own_certificate(drafts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "an authority"))
+    issued, root = self_made(), own_root()
+    for name, content in (("chain.pem", issued.chain), ("key.pem", issued.key), ("root.pem", root)):
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "the user"))
+    identity = load_identity(tmp_path / "chain.pem", tmp_path / "key.pem")
+    sign(drafts["mp4"], tmp_path / "a.mp4", CLAIM, identity)
+    assert not (tmp_path / "the user").exists(), "no key is made where there is one"
+    assert not read_manifest(tmp_path / "a.mp4").trusted
+    assert main(["verify", str(tmp_path / "a.mp4"), "--trust", str(tmp_path / "root.pem")]) == 0
 
 
 def test_a_certificate_that_c2pa_refuses(drafts: dict[str, Path], tmp_path: Path) -> None:

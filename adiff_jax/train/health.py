@@ -67,7 +67,7 @@ def batch_ids(source: ClipSource, config: ml_collections.ConfigDict, step: int) 
     """Ids of the clips of a step's batch, over all processes, in their order: the order follows from the seed."""
     batches = make_loader(source, [ClipId()], batch_size=config.batch_size, seed=config.seed, num_threads=1, prefetch=1)
     with contextlib.closing(batches):
-        batches.set_state(batches.get_state() | {"next_index": step - 1})
+        batches.set_state({"batches": step - 1})
         return next(batches)["id"].tolist()
 
 

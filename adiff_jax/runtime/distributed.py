@@ -51,10 +51,32 @@ def start(environ: Mapping[str, str] = os.environ) -> None:
             if missing:
                 raise ValueError(f"JAX_NUM_PROCESSES is set, but not {' and '.join(missing)}")
             jax.distributed.initialize(
-                environ["JAX_COORDINATOR_ADDRESS"], int(environ["JAX_NUM_PROCESSES"]), int(number)
+                environ["JAX_COORDINATOR_ADDRESS"],
+                int(environ["JAX_NUM_PROCESSES"]),
+                int(number),
+                cluster_detection_method="deactivate",  # else JAX may find a cluster, and take one GPU of it alone
             )
-        case "Slurm" | "TPU":
-            jax.distributed.initialize()  # JAX asks Slurm or the TPU's metadata for the rest
+        case "Slurm":
+            jax.distributed.initialize(local_device_ids=slurm_gpus(environ))
+        case "TPU":
+            jax.distributed.initialize()  # JAX asks the TPU's metadata
+
+
+def slurm_gpus(environ: Mapping[str, str]) -> list[int] | None:
+    """Which of the GPUs that it sees a Slurm task works with; None if it sees none.
+
+    All, if it is alone on its machine or Slurm has bound it to some (`--gpus-per-task`); else its share of the
+    machine's. JAX by itself would take one a task.
+    """
+    if not environ.get("CUDA_VISIBLE_DEVICES"):
+        return None
+    visible = len(environ["CUDA_VISIBLE_DEVICES"].split(","))
+    tasks = int(environ.get("SLURM_STEP_TASKS_PER_NODE", "1").split("(")[0].split(",")[0])
+    bound = visible < int(environ.get("SLURM_GPUS_ON_NODE", visible))
+    if tasks == 1 or bound or visible < tasks:
+        return list(range(visible))
+    share, place = visible // tasks, int(environ["SLURM_LOCALID"])
+    return list(range(place * share, (place + 1) * share))
 
 
 def is_leader() -> bool:

@@ -4,7 +4,16 @@ import jax
 import pytest
 
 from adiff_jax.runtime import distributed
-from adiff_jax.runtime.distributed import DisagreementError, agree, find_place, gather, gather_numbers, is_leader, start
+from adiff_jax.runtime.distributed import (
+    DisagreementError,
+    agree,
+    find_place,
+    gather,
+    gather_numbers,
+    is_leader,
+    slurm_gpus,
+    start,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,14 +45,35 @@ def test_a_tpu_machine_asks_the_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_start_joins_whom_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *args: calls.append(args))
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *args, **options: calls.append((*args, options)))
     start({})
     assert calls == []
     announced = {"JAX_NUM_PROCESSES": "2", "JAX_COORDINATOR_ADDRESS": "host:1234"}
     start(announced | {"JAX_PROCESS_ID": "1"})
     start(announced | {"JOB_COMPLETION_INDEX": "0"})
     start({"SLURM_STEP_NUM_TASKS": "2"})
-    assert calls == [("host:1234", 2, 1), ("host:1234", 2, 0), ()]
+    alone = {"cluster_detection_method": "deactivate"}
+    assert calls == [("host:1234", 2, 1, alone), ("host:1234", 2, 0, alone), ({"local_device_ids": None},)]
+
+
+@pytest.mark.parametrize(
+    ("visible", "on_node", "tasks", "place", "gpus"),
+    [
+        ("0,1,2,3", "4", "1(x2)", 0, [0, 1, 2, 3]),  # alone on its machine
+        ("0,1,2,3", "4", "4", 3, [3]),
+        ("0,1,2,3", "4", "2(x3)", 1, [2, 3]),
+        ("2,3", "4", "2", 1, [0, 1]),  # bound by Slurm
+        ("5", "8", "8", 5, [0]),
+    ],
+)
+def test_a_slurm_task_works_with_its_gpus(visible: str, on_node: str, tasks: str, place: int, gpus: list[int]) -> None:
+    environ = {
+        "CUDA_VISIBLE_DEVICES": visible,
+        "SLURM_GPUS_ON_NODE": on_node,
+        "SLURM_STEP_TASKS_PER_NODE": tasks,
+        "SLURM_LOCALID": str(place),
+    }
+    assert slurm_gpus(environ) == gpus
 
 
 def test_half_an_announcement_is_an_error() -> None:

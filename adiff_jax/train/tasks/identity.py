@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import flax.struct
 import jax
@@ -28,6 +29,7 @@ class IdentityTask:
 
     model: IdentityNetwork = flax.struct.field(pytree_node=False)
     temperature: float = flax.struct.field(pytree_node=False)
+    separable: ClassVar[bool] = False
 
     @classmethod
     def create(cls, config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> "IdentityTask":
@@ -45,7 +47,7 @@ class IdentityTask:
         return self.model.init(key, jnp.zeros((1, side, side, 3)))["params"]
 
     def loss(
-        self, params: Params, batch: Batch, key: PRNGKeyArray
+        self, params: Params, batch: Batch, keys: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Mapping[str, Float[Array, ""]]]:
         """The contrastive loss; logs `accuracy`, the share of chips whose nearest in the other half is their twin."""
         logits = self._cosines(params, batch) / self.temperature

@@ -19,13 +19,17 @@ METRICS = (
     Metric("ours", "median time of ours, in milliseconds", ".0f"),
     Metric("reference", "median time of the reference, in milliseconds", ".0f"),
     Metric("speed", "median over pairs of the reference's time over ours; above 1 ours is faster", ".2f", "higher"),
-    Metric("GFLOP", "floating-point operations of one run, as PyTorch's counter finds them in the reference", ".1f"),
+    Metric(
+        "GFLOP",
+        "floating-point operations of ours: products and convolutions, in training three times those forward",
+        ".1f",
+    ),
     Metric("of peak", "operations a second of ours over those of a large float32 matmul in JAX", ".0%", "higher"),
 )
 
 
 class Pair(NamedTuple):
-    """What is compared: ours, the reference, and the floating-point operations of either."""
+    """What is compared: ours, the reference, and the floating-point operations of ours without recomputation."""
 
     ours: Run
     reference: Run

@@ -1,5 +1,6 @@
 """A bundle of tiny models with random weights, for tests that go the whole way."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ from adiff_jax.models.autoencoder import AutoencoderConfig
 from adiff_jax.models.clip import CLIPConfig
 from adiff_jax.models.sdit import SDiTConfig
 from adiff_jax.weights.bundle import Bundle, abstract_params
+from adiff_jax.weights.modality import Modality
 
 
 def random_params(config: object, seed: int = 0) -> dict:
@@ -52,3 +54,9 @@ def tiny_bundle(folder: Path) -> Bundle:
         tokenizer=folder / "tokenizer",
         card="# tiny\n",
     )
+
+
+def tiny_bundle_for_texts(folder: Path) -> Bundle:
+    """The same with made-up mean embeddings, which texts need."""
+    means = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float32)
+    return dataclasses.replace(tiny_bundle(folder), modality=Modality(*means))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiny import tiny_bundle
 
+from adiff_jax.app.cli import main
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
 from adiff_jax.app.pipeline.cards import text_card
 from adiff_jax.app.pipeline.modality import measure_modality
@@ -39,14 +40,14 @@ def test_a_text_is_moved_to_where_pictures_are(pipeline: AnchoredDiffusionPipeli
     embedding = np.asarray(pipeline._networks.embed_text(PROMPT))
     np.testing.assert_allclose(np.linalg.norm(embedding), 1, rtol=1e-5)
     moved = embedding + bundle.modality.image_mean - bundle.modality.text_mean
-    np.testing.assert_allclose(pipeline.embed_prompt(PROMPT), moved / np.linalg.norm(moved), rtol=1e-4)
+    np.testing.assert_allclose(pipeline._texts.person(PROMPT), moved / np.linalg.norm(moved), rtol=1e-4)
 
 
 def test_a_direction_is_from_text_to_text(pipeline: AnchoredDiffusionPipeline, bundle: Bundle) -> None:
-    np.testing.assert_array_equal(pipeline.text_direction(PROMPT, PROMPT), 0)
-    there, back = pipeline.text_direction(PROMPT, "hair"), pipeline.text_direction("hair", PROMPT)
+    np.testing.assert_array_equal(pipeline._texts.direction(PROMPT, PROMPT), 0)
+    there, back = pipeline._texts.direction(PROMPT, "hair"), pipeline._texts.direction("hair", PROMPT)
     np.testing.assert_allclose(there, -back, atol=1e-6)
-    from_mean = pipeline.text_direction(PROMPT, None) + bundle.modality.text_mean
+    from_mean = pipeline._texts.direction(PROMPT, None) + bundle.modality.text_mean
     np.testing.assert_allclose(from_mean, pipeline._networks.embed_text(PROMPT), atol=1e-6)
 
 
@@ -113,6 +114,16 @@ def test_the_gap_is_measured_and_kept(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "told/clip/modality.safetensors").write_bytes(b"x" * 20)
     with pytest.raises(WeightsError, match="damaged"):
         Bundle.load(tmp_path / "told")
+
+
+def test_the_command_that_makes_a_bundle_measures_the_gap(bundle: Bundle, tmp_path: Path) -> None:
+    dataclasses.replace(bundle, modality=None).save(tmp_path / "silent")
+    (tmp_path / "card.md").write_text("# new\n")
+    parts = [word for name in ("sdit", "autoencoder", "clip") for word in (f"--{name}", str(tmp_path / "silent"))]
+    argv = ["bundle", *parts, "--card", str(tmp_path / "card.md"), "--out", str(tmp_path / "new")]
+    assert main([*argv, "--pairs", "synthetic:3"]) == 0
+    expected = measure_modality(bundle, SyntheticSource(3, num_frames=1, size=16))
+    np.testing.assert_allclose(Bundle.load(tmp_path / "new").modality.text_mean, expected.text_mean, atol=1e-5)
 
 
 def test_the_shipped_bundle_knows_texts() -> None:

@@ -23,6 +23,7 @@ from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.pipeline.cards import text_card
 from adiff_jax.app.pipeline.latents import Commission, Latents, Photograph
 from adiff_jax.app.pipeline.networks import Networks
+from adiff_jax.app.pipeline.texts import Texts, unit
 from adiff_jax.app.pipeline.video import GeneratedVideo, follow
 from adiff_jax.app.progress import Progress
 from adiff_jax.app.sheets import pick_frames
@@ -30,7 +31,6 @@ from adiff_jax.media.landmarks import LandmarkDetector
 from adiff_jax.runtime.sharding import make_mesh
 from adiff_jax.weights.bundle import DEFAULT_BUNDLE, Bundle
 from adiff_jax.weights.hub import upload, with_metadata
-from adiff_jax.weights.modality import Modality
 
 MOTION_OPTIONS = {field.name for field in dataclasses.fields(MotionOptions)}
 EMBEDDED_FRAMES = 8  # of an edited video, whose mean embedding stands for the person
@@ -59,6 +59,7 @@ class AnchoredDiffusionPipeline:
             self.mesh = make_mesh({"group": -1}, devices)
         self._landmark_model = landmark_model
         self._networks = Networks(bundle)
+        self._texts = Texts(bundle, self._networks)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike = DEFAULT_BUNDLE, **options: Any) -> "AnchoredDiffusionPipeline":
@@ -200,7 +201,7 @@ class AnchoredDiffusionPipeline:
         settings = SamplingOptions(**options)
         motion = load_driving(driving, self.size, lambda: self.detector, face, max_frames, smooth)
         if isinstance(prompt, str):
-            embedding = self.embed_prompt(prompt)
+            embedding = self._texts.person(prompt)
             inputs = {"text": repr(prompt), "driver": motion.name}
             person = Source("text", text_card(prompt, self.size), motion.neutral)
         else:
@@ -255,10 +256,10 @@ class AnchoredDiffusionPipeline:
         motion = load_driving(video, self.size, lambda: self.detector, face, max_frames, smooth)
         chosen = pick_frames(len(motion.points), EMBEDDED_FRAMES)
         seen = [frame for index, frame in enumerate(motion.frames()) if index in chosen]
-        embedding = _unit(jnp.mean(jnp.stack([self.embed(frame) for frame in seen]), axis=0))
+        embedding = unit(jnp.mean(jnp.stack([self.embed(frame) for frame in seen]), axis=0))
         commission = Commission(
             settings,
-            _unit(embedding + prompt_strength * self.text_direction(prompt, origin)),
+            unit(embedding + prompt_strength * self._texts.direction(prompt, origin)),
             motion.points[..., :2],
             start=lambda: np.concatenate([*self._networks.encode_stream(motion.frames())]),
             strength=strength,
@@ -324,24 +325,6 @@ class AnchoredDiffusionPipeline:
         """L2-normalised CLIP embedding of a picture."""
         return self._networks.embed(picture)
 
-    def embed_prompt(self, prompt: str) -> Float[Array, "E"]:
-        """CLIP embedding of a text, moved to where embeddings of pictures lie (the modality gap), L2-normalised.
-
-        Raises:
-            ValueError: the text is empty, or the bundle does not tell the gap.
-        """
-        modality = self._modality()
-        return _unit(self._embed_text(prompt) + modality.image_mean - modality.text_mean)
-
-    def text_direction(self, prompt: str, origin: str | None) -> Float[Array, "E"]:
-        """From the CLIP embedding of the text `origin`, or the mean of texts, to that of `prompt`.
-
-        Raises:
-            ValueError: a text is empty, or the bundle does not tell the mean of texts.
-        """
-        mean = self._modality().text_mean
-        return self._embed_text(prompt) - (mean if origin is None else self._embed_text(origin))
-
     def encode(self, frames: UInt8[np.ndarray, "F R R 3"]) -> Float[Array, "F h w c"]:
         """Latents of pictures: the posterior's mean, scaled for diffusion."""
         return self._networks.encode(frames)
@@ -349,19 +332,6 @@ class AnchoredDiffusionPipeline:
     def decode(self, latents: Float[Array | np.ndarray, "F h w c"]) -> Iterator[UInt8[np.ndarray, "R R 3"]]:
         """Pictures of latents that were scaled for diffusion, decoded a few at a time."""
         return self._networks.decode(latents)
-
-    def _modality(self) -> Modality:
-        if self.bundle.modality is None:
-            raise ValueError(
-                f"the bundle {self.bundle.name} does not tell how embeddings of texts and of pictures differ: "
-                "make it anew with `adiff bundle`"
-            )
-        return self.bundle.modality
-
-    def _embed_text(self, text: str) -> Float[Array, "E"]:
-        if not text.strip():
-            raise ValueError("the text is empty; say what the person looks like")
-        return self._networks.embed_text(text)
 
     def _latent(self, picture: UInt8[np.ndarray, "R R 3"]) -> Float32[np.ndarray, "h w c"]:
         return np.asarray(self.encode(picture[None]))[0]
@@ -414,7 +384,3 @@ class AnchoredDiffusionPipeline:
             motion=chosen,
             canvas=canvas,
         )
-
-
-def _unit(embedding: Float[Array, "E"]) -> Float[Array, "E"]:
-    return embedding / jnp.linalg.norm(embedding)

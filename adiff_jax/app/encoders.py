@@ -1,5 +1,6 @@
 """Trained models as plain functions for `prep`, which adds what they give to records."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, Float32, UInt8
 
 from adiff_jax.data.source import sha256
 from adiff_jax.data.transforms import to_float
+from adiff_jax.evals.identity import Recogniser, drawn_recogniser, real_recogniser
 from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL
 from adiff_jax.models.clip import CLIP, CLIPConfig
 from adiff_jax.prep.stages import Encoder, Encoders
@@ -18,29 +20,73 @@ from adiff_jax.weights.bundle import load_component
 BATCH = 16
 
 
-def load_encoders(autoencoder: Path | None, clip: Path | None) -> Encoders:
+def load_encoders(autoencoder: Path | None, clip: Path | None, identity: str | None = None) -> Encoders:
     """Encoders from component folders (see `weights.bundle`); None leaves that field out of the records.
+
+    They can be sent to other processes, which read the folders anew.
+
+    Args:
+        autoencoder: folder of an autoencoder.
+        clip: folder of a CLIP.
+        identity: `drawn` for the recogniser in the package, `real` for that of real faces (`evals.identity`), or the
+            folder of a trained one.
 
     Raises:
         WeightsError: a folder is not a complete component.
+        ValueError: the recogniser of real faces has no weights.
     """
-    chosen = {name: folder for name, folder in (("autoencoder", autoencoder), ("clip", clip)) if folder}
-    loaded = {
-        "moments": _moments(*load_component(autoencoder, AutoencoderConfig)) if autoencoder else None,
-        "clip_image": _embeddings(*load_component(clip, CLIPConfig)) if clip else None,
-    }
-    names = [f"{name} {sha256(folder / 'model.safetensors')[:12]}" for name, folder in chosen.items()]
+    loaded: dict[str, Callable] = {}
+    names = []
+    components = (("autoencoder", "moments", _moments, autoencoder), ("clip", "clip_image", _embeddings, clip))
+    for name, field, make, folder in components:
+        if folder:
+            digest = sha256(folder / "model.safetensors") if (folder / "model.safetensors").is_file() else ""
+            _loaded(make, folder, digest)  # for the error, if there is one
+            loaded[field] = functools.partial(_encode, make, folder, digest)
+            names.append(f"{name} {digest[:12]}")
+    if identity:
+        names.append(f"identity by {_recogniser(identity).name}")
+        loaded["face"] = functools.partial(_recognise, identity)
     return Encoders(name=", ".join(names) or "none", **loaded)
 
 
-def _moments(config: AutoencoderConfig, params: dict) -> Encoder:
+def _encode(make: Callable[[Path], Encoder], folder: Path, digest: str, frames: UInt8[np.ndarray, "F H W 3"]):
+    return _loaded(make, folder, digest)(frames)
+
+
+@functools.cache
+def _loaded(make: Callable[[Path], Encoder], folder: Path, digest: str) -> Encoder:
+    """The encoder of a folder whose weights have that SHA-256; loaded once a process."""
+    return make(folder)
+
+
+@functools.cache
+def _recogniser(identity: str) -> Recogniser:
+    match identity:
+        case "drawn":
+            return drawn_recogniser()
+        case "real":
+            return real_recogniser()
+        case _:
+            return drawn_recogniser(identity)
+
+
+def _recognise(identity: str, frames: UInt8[np.ndarray, "F H W 3"], landmarks: Float32[np.ndarray, "F K P"]):
+    return _recogniser(identity)(frames, landmarks[..., :2])
+
+
+def _moments(folder: Path) -> Encoder:
+    config, params = load_component(folder, AutoencoderConfig)
+
     def encode(frames: Float[Array, "N H W 3"]) -> Float[Array, "N h w c2"]:
         return AutoencoderKL(config).apply({"params": params}, frames, method="encode")
 
     return _in_batches(encode)
 
 
-def _embeddings(config: CLIPConfig, params: dict) -> Encoder:
+def _embeddings(folder: Path) -> Encoder:
+    config, params = load_component(folder, CLIPConfig)
+
     def embed(frames: Float[Array, "N H W 3"]) -> Float[Array, "N E"]:
         size = config.image_size
         pixels = jax.image.resize(frames, (len(frames), size, size, 3), "cubic")

@@ -88,10 +88,11 @@ class IdentityOptions:
     """Which clips show the same person, by their identity embeddings, if there is an encoder of these.
 
     Attributes:
-        person_similarity: cosine from which two clips are of one person; above 1 groups none.
+        person_similarity: cosine from which two clips are of one person, which depends on the encoder; above 1 groups
+            none.
     """
 
-    person_similarity: float = 0.7
+    person_similarity: float = 0.9
 
 
 @dataclasses.dataclass(frozen=True)

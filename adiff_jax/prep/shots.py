@@ -1,8 +1,8 @@
 """Cuts a stream of frames into shots.
 
 The rule is nearly that of PySceneDetect's adaptive detector, on Lab pictures: a cut is a change much larger than every
-one just before and after it, so that fast motion is none, nor a flash, which is two changes. (The package itself would bring a second copy of OpenCV, which
-overwrites the one that is here.)
+one just before and after it, so that fast motion is none, nor a flash, which is two changes. (The package itself would
+bring a second copy of OpenCV, which overwrites the one that is here.)
 """
 
 import collections

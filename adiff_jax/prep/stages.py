@@ -28,7 +28,7 @@ from adiff_jax.prep.sniffing import check_content
 from adiff_jax.prep.tracking import Shot, follow, frames_of, thinning, thumbnail
 
 Encoder = Callable[[UInt8[np.ndarray, "F H W 3"]], Float[np.ndarray, "F ..."]]
-Made = tuple[ClipRecord, Fact]
+FaceEncoder = Callable[[UInt8[np.ndarray, "F H W 3"], Float[np.ndarray, "F 478 3"]], Float[np.ndarray, "F I"]]
 
 _FACE_FRAMES = 8  # frames of a clip whose identity embeddings are averaged
 _MISSING_SHARE = 0.02  # of the frames that the header promises; headers are wrong by a frame or two
@@ -42,13 +42,13 @@ class Encoders:
         name: which models these are, with their version; records encoded by another name are encoded anew.
         moments: RGB frames -> mean and log variance of the autoencoder's posterior [F, h, w, 2c].
         clip_image: RGB frames -> L2-normalised CLIP image embeddings [F, E].
-        face: RGB frames -> L2-normalised identity embeddings [F, I].
+        face: RGB frames and their landmarks -> L2-normalised identity embeddings [F, I].
     """
 
     name: str = "none"
     moments: Encoder | None = None
     clip_image: Encoder | None = None
-    face: Encoder | None = None
+    face: FaceEncoder | None = None
 
 
 def encode(record: ClipRecord, encoders: Encoders) -> ClipRecord:
@@ -64,7 +64,7 @@ def encode(record: ClipRecord, encoders: Encoders) -> ClipRecord:
     }
     if encoders.face:
         few = np.unique(np.linspace(0, len(frames) - 1, _FACE_FRAMES).round().astype(int))
-        mean = np.asarray(encoders.face(frames[few]), np.float32).mean(axis=0)
+        mean = np.asarray(encoders.face(frames[few], record.landmarks[few]), np.float32).mean(axis=0)
         added["face_embedding"] = mean / max(float(np.linalg.norm(mean)), 1e-6)
     return dataclasses.replace(record, **added)
 

@@ -1,5 +1,6 @@
 """Encoders give what the pipeline's models give, for any number of frames, and a name that follows the weights."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,16 @@ def test_the_name_follows_the_weights(bundle: Bundle, folder: Path, tmp_path: Pa
     assert name.startswith("autoencoder ")
     save_component(tmp_path, bundle.autoencoder, random_params(bundle.autoencoder, seed=1))
     assert load_encoders(tmp_path, None).name != name
+
+
+def test_they_travel_to_other_processes(folder: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    encoders = load_encoders(folder / "autoencoder", None, "drawn")
+    again = pickle.loads(pickle.dumps(encoders))
+    np.testing.assert_array_equal(again.moments(frames), encoders.moments(frames))
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 478, 3)).astype(np.float32)
+    np.testing.assert_allclose(np.linalg.norm(again.face(frames, points), axis=-1), 1, atol=1e-5)
+    assert "identity by" in encoders.name
 
 
 def test_prepare_stores_what_they_give(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -31,6 +31,8 @@ class Prepare(Command):
         texts: folder of captions, a text file ID.txt a clip.
         autoencoder: folder of a trained autoencoder, to store latents in the records too.
         clip: folder of a trained CLIP, to store its embeddings in the records too.
+        identity: a recogniser, to store identity embeddings and to group clips into persons: drawn, real, or the folder
+            of a trained one.
         workers: processes that read and draw clips.
         engine: local, or a Ray cluster (the extra `ray`).
         landmark_model: MediaPipe's face_landmarker.task; looked up if not given.
@@ -45,6 +47,7 @@ class Prepare(Command):
     engine: Engine = "local"
     autoencoder: Path | None = None
     clip: Path | None = None
+    identity: str | None = None
     landmark_model: Path | None = None
     options: PrepareOptions = dataclasses.field(default_factory=PrepareOptions)
     ray: RayOptions = dataclasses.field(default_factory=RayOptions)
@@ -58,7 +61,7 @@ class Prepare(Command):
         from adiff_jax.media.landmarks import LandmarkDetector
         from adiff_jax.prep.engine import PAGE, encode_records, prepare
 
-        encoders = load_encoders(self.autoencoder, self.clip)
+        encoders = load_encoders(self.autoencoder, self.clip, self.identity)
         where = {"workers": self.workers, "engine": self.engine, "ray": self.ray}
         synthetic = self.source.startswith("synthetic:")
         if self.videos is None and not synthetic and Folder(self.source).exists(MANIFEST):

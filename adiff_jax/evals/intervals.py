@@ -1,5 +1,7 @@
 """How sure a mean is: bootstrap intervals over videos."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import bootstrap
@@ -17,7 +19,7 @@ def mean_interval(values: Float[np.ndarray, "N"], seed: int = 0) -> tuple[float,
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def finite_mean(values: Float[np.ndarray, "N"]) -> float:
+def finite_mean(values: Float[np.ndarray, "N"] | Sequence[float]) -> float:
     """The mean of the values that are not NaN; NaN if all are."""
     values = np.asarray(values, np.float64)
     values = values[np.isfinite(values)]

@@ -6,21 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import tiny_bundle
+from tiny import tiny_bundle_for_texts
 
 from adiff_jax.app.cli import main
 from adiff_jax.app.evaluation.contenders import CONTENDERS, NAMES
 from adiff_jax.app.evaluation.extras import Extras
 from adiff_jax.app.evaluation.store import Store
+from adiff_jax.app.evaluation.texts import people_with_hair
 from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
+from adiff_jax.data.synthetic.people import sample_person
 from adiff_jax.media.pictures import read_picture
 
 
 @pytest.fixture(scope="module")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundles")
-    tiny_bundle(folder).save(folder / "tiny")
+    tiny_bundle_for_texts(folder).save(folder / "tiny")
     return folder / "tiny"
 
 
@@ -165,3 +167,30 @@ def test_evaluate_identity(bundle_path: Path, tmp_path: Path, capsys: pytest.Cap
     assert "**verification**" in capsys.readouterr().out
     rows = json.loads((tmp_path / "identity.json").read_text())["rows"]
     assert rows["true pictures"]["verification"] > 0.9
+
+
+def test_evaluate_text(bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    argv = ["evaluate", "text", "--bundle", str(bundle_path), "--steps", "1", "--identities", "3", "--max-frames", "3"]
+    assert main([*argv, "--out", str(tmp_path)]) == 0
+    assert "**hair**" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "text.json").read_text())["rows"]
+    assert list(rows) == ["generated from the text", "true picture", "generated, against another text"]
+    assert all(0 <= value <= 1 for row in rows.values() for value in row.values() if value is not None)
+
+
+@pytest.mark.usefixtures("shared")
+def test_evaluate_edit(bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    argv = ["evaluate", "edit", "--bundle", str(bundle_path), "--steps", "2", "--identities", "2", "--max-frames", "3"]
+    assert main([*argv, "--out", str(tmp_path)]) == 0
+    assert "**hair as asked**" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "edit.json").read_text())["rows"]
+    assert 0 <= rows["edited"]["hair as asked"] <= 1
+    assert rows["edited"]["background"] > 0
+    assert main([*argv, "--out", str(tmp_path), "--target", "green"]) == 2
+    assert "unknown colour of hair 'green': choose one of black" in capsys.readouterr().err
+
+
+def test_people_with_hair() -> None:
+    persons = [sample_person(seed) for seed in people_with_hair("red", 3, 100)]
+    assert all(person.hair.name == "red" and person.cut != "bald" and person.seed >= 100 for person in persons)
+    assert len({person.seed for person in persons}) == 3

@@ -1,4 +1,4 @@
-"""`adiff evaluate reenact | autoencoder | consistency | identity`."""
+"""`adiff evaluate`: reenact, consistency, autoencoder, identity; `evaluate_texts` has text, edit, reader."""
 
 import dataclasses
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from adiff_jax.app.commands.base import Command, Sampling
+from adiff_jax.app.commands.evaluate_texts import EvaluateEdit, EvaluateReader, EvaluateText
 from adiff_jax.app.options import SamplingOptions
 
 
@@ -174,7 +175,10 @@ class Evaluate:
         Annotated[EvaluateReenact, tyro.conf.subcommand("reenact")]
         | Annotated[EvaluateConsistency, tyro.conf.subcommand("consistency")]
         | Annotated[EvaluateAutoencoder, tyro.conf.subcommand("autoencoder")]
+        | Annotated[EvaluateText, tyro.conf.subcommand("text")]
+        | Annotated[EvaluateEdit, tyro.conf.subcommand("edit")]
         | Annotated[EvaluateIdentity, tyro.conf.subcommand("identity")]
+        | Annotated[EvaluateReader, tyro.conf.subcommand("reader")]
     )
 
     @property

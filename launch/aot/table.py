@@ -14,7 +14,7 @@ from launch.aot.topologies import CHIPS, GIB
 
 TOPOLOGIES = ("v5e:4x4", "v5e:16x16", "v4:2x2x4", "v5p:2x2x4", "v6e:4x4", "h100:1x8")
 SIZES = ("xl", "l", "b", "s")
-BATCH, STEPS = 512, 200_000  # as many sequences as 400,000 steps of 256, the length of DiT's published training
+BATCH, STEPS = 512, 200_000  # as many sequences as the 400,000 steps of 256 of the config
 TIMEOUT = 1_800  # seconds of one compilation
 PAGE, PICTURE = Path(__file__).with_name("table.md"), Path(__file__).with_name("table.png")
 
@@ -41,10 +41,11 @@ DEFINITIONS = f"""
   pass in bfloat16, its gradient reduced and scattered, and summed over the axis data.
 - **step**: the largest of matrix units, memory and links (**limit**), at {ATTAINED:.0%} of the makers' peak rates, the
   others hidden behind it. That share is an assumption, not a measurement.
-- **run**, **cost**: {BATCH * STEPS / 1e6:.1f} million sequences, as many as 400,000 steps of 256, the length of DiT's
-  published training, at that step and at prices that are an assumption too, in USD an hour and chip: {{prices}}.
-- **compiled in**: wall time on two shared CPU cores with XLA's optimization effort at -1; `--full` takes three
-  times as long for about the same memory and FLOPs, but keeps more on the chip and so reads memory less often.
+- **run**, **cost**: {BATCH * STEPS / 1e6:.1f} million sequences, as many as the config's 400,000 steps of 256, at that
+  step, and at prices that are an assumption too, in USD an hour and chip:
+  {{prices}}.
+- **compiled in**: wall time on two busy CPU cores with XLA's optimization effort at -1; `--full` takes three times as
+  long for about the same memory and FLOPs, but keeps more on the chip and so reads memory less often.
 
 """
 SAMPLER = """## Anchored sampling
@@ -149,13 +150,10 @@ def draw(found: dict[Cell, Finding], path: Path) -> None:
     memory, seconds = figure.subplots(2, 1, sharex=True)
     bottom = [0.0] * len(findings)
     for kind in ("parameters", "optimiser", "average of parameters", "temporary"):
-        sizes = [finding.memory[kind] / GIB for finding in findings]
-        memory.bar(labels, sizes, 0.6, bottom, label=kind)
-        bottom = [low + size for low, size in zip(bottom, sizes)]
-    for place, finding in enumerate(findings):
-        memory.hlines(finding.memory_limit / GIB, place - 0.4, place + 0.4, color="black", linewidth=1)
-    memory.set_yscale("log", base=2)
-    memory.set_ylabel("GiB a device\n(line: what there is)")
+        shares = [100 * finding.memory[kind] / finding.memory_limit for finding in findings]
+        memory.bar(labels, shares, 0.6, bottom, label=kind)
+        bottom = [low + share for low, share in zip(bottom, shares)]
+    memory.set(ylim=(0, 100), ylabel="% of a device's memory")
     for shift, term in enumerate(("matrix units", "memory", "links")):
         places = [place + 0.25 * (shift - 1) for place in range(len(findings))]
         seconds.bar(places, [1e3 * finding.seconds[term] for finding in findings], 0.25, label=term)
@@ -163,7 +161,7 @@ def draw(found: dict[Cell, Finding], path: Path) -> None:
     seconds.set_ylabel("ms a step at peak rates")
     seconds.tick_params(axis="x", labelrotation=90, labelsize="small")
     for axis in (memory, seconds):
-        axis.legend(frameon=False, fontsize="small", ncols=4)
+        axis.legend(frameon=False, fontsize="small", ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
 

@@ -80,7 +80,7 @@ class Bundle:
         """SHA-256 of each model and, as `bundle`, of all; see `weights.digest`."""
         names = ("sdit", "autoencoder", "clip")
         models = {name: component_digest(getattr(self, name), getattr(self, f"{name}_params")) for name in names}
-        return {**models, "bundle": bundle_digest(models, self.scheduler, self.tokenizer)}
+        return {**models, "bundle": bundle_digest(models, self.scheduler, self.tokenizer, self.modality)}
 
     @classmethod
     def load(cls, path: str | os.PathLike = DEFAULT_BUNDLE) -> "Bundle":

@@ -9,6 +9,8 @@ import pytest
 from tiny import tiny_bundle
 
 from adiff_jax.weights.bundle import Bundle
+from adiff_jax.weights.digest import component_digest
+from adiff_jax.weights.modality import Modality
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +40,20 @@ def test_one_changed_number_changes_it(bundle: Bundle) -> None:
     assert {name for name, value in bundle.digests.items() if other.digests[name] != value} == {"sdit", "bundle"}
     slower = dataclasses.replace(bundle, scheduler=dataclasses.replace(bundle.scheduler, schedule="linear"))
     assert {name for name, value in bundle.digests.items() if slower.digests[name] != value} == {"bundle"}
+
+
+def test_an_option_that_a_later_version_adds_leaves_it(bundle: Bundle) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Later(type(bundle.sdit)):
+        something_new: bool = False
+
+    later = Later(**dataclasses.asdict(bundle.sdit))
+    assert component_digest(later, bundle.sdit_params) == bundle.digests["sdit"]
+    used = dataclasses.replace(later, something_new=True)
+    assert component_digest(used, bundle.sdit_params) != bundle.digests["sdit"]
+
+
+def test_the_modality_gap_counts(bundle: Bundle) -> None:
+    means = np.eye(2, 8, dtype=np.float32)
+    one, other = (dataclasses.replace(bundle, modality=Modality(means[i], means[1 - i])) for i in (0, 1))
+    assert len({bundle.digests["bundle"], one.digests["bundle"], other.digests["bundle"]}) == 3

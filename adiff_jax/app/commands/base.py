@@ -36,7 +36,7 @@ class Sampling(Command, SamplingOptions):
         bundle: directory of a bundle, or the name of one in the package.
         face: which face of the picture or video, from 1, left to right; the largest by default.
         max_frames: use the first frames of videos only.
-        smooth: smooth the landmarks of videos over time, by a One-Euro filter.
+        smooth: landmarks of videos are smoothed over time by a One-Euro filter, if this is not turned off.
         landmark_model: MediaPipe's face_landmarker.task; looked up if not given.
     """
 

@@ -76,9 +76,13 @@ def test_evaluate_consistency_and_go_on(
     assert (tmp_path / "consistency.md").read_text().strip() in printed
     rows = json.loads((tmp_path / "consistency.json").read_text())["rows"]
     assert len(rows) == 2 * 3
+    intervals = json.loads((tmp_path / "intervals.json").read_text())["rows"]
     for length in (5, 7):
-        row = rows[f"{length} frames: {NAMES['shifted']}"]
+        row = intervals[f"{length} frames: {NAMES['shifted']}"]
         assert row["Self-CSIM low"] <= row["Self-CSIM"] <= row["Self-CSIM high"]
+        rival = intervals[f"{length} frames: {NAMES['multidiffusion']}"]
+        assert row["Self-CSIM gap"] == pytest.approx(rival["Self-CSIM"] - row["Self-CSIM"])
+        assert "Self-CSIM gap" not in rival
         floor = rows[f"{length} frames: autoencoder of the driving clip"]
         assert floor["identity pairwise"] >= 0
     for plot in ("consistency.png", "distance.png", "contact_sheet.png"):

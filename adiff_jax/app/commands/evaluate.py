@@ -131,8 +131,9 @@ class EvaluateConsistency(Command, SamplingOptions):
         pipeline = AnchoredDiffusionPipeline.from_pretrained(self.bundle, landmark_model=self.landmark_model)
         recogniser = drawn_recogniser(self.identity_network or DRAWN)
         with progress_bar("evaluating", "videos") as progress:
-            report = evaluate_consistency(pipeline, recogniser, plan, self.out, progress)
-        print(report.markdown())
+            reports = evaluate_consistency(pipeline, recogniser, plan, self.out, progress)
+        for report in reports:
+            print(report.markdown())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -41,8 +41,17 @@ LANDMARK_METRICS = (
 COST = Metric(
     "seconds a frame", "time of sampling and decoding a video over its frames, compilation not counted", ".2f"
 )
+BOUNDED = ("Self-CSIM", "identity pairwise")
 INTERVAL_METRICS = tuple(
-    Metric(f"Self-CSIM {end}", f"{end} end of the {INTERVAL} of Self-CSIM", ".4f") for end in ("low", "high")
+    Metric(f"{name} {end}", f"{end} end of the {INTERVAL} of {name}", ".4f")
+    for name in BOUNDED
+    for end in ("low", "high")
+)
+RIVAL = "multidiffusion"
+GAP_METRICS = tuple(
+    Metric(f"{name} gap{of}", f"{NAMES[RIVAL]}'s {name} less this method's, person by person{end}", ".4f", "higher")
+    for name in BOUNDED
+    for of, end in (("", ": mean"), (" low", f": low end of the {INTERVAL}"), (" high", ": high end of the same"))
 )
 PLOTTED = ("Self-CSIM", "identity pairwise", "colour pairwise", "colour ends", "colour neighbours", "flicker")
 
@@ -86,11 +95,12 @@ def evaluate_consistency(
     plan: ConsistencyPlan,
     out: Path,
     progress: Progress | None = None,
-) -> Report:
+) -> tuple[Report, Report]:
     """Makes every video of the plan that `out` does not have yet, measures it, and draws all together.
 
-    Saves `consistency.md`, `.json` and `.png` (against length), `distance.png` (against the distance to the anchor, of
-    the longest videos), `contact_sheet.png`, and what each video gave, in `videos/`.
+    Saves `consistency.md`, `.json` and `.png` (against length), `intervals.md` and `.json` (how sure it is), the plot
+    `distance.png` (against the distance to the anchor, of the longest videos), `contact_sheet.png`, and what each video
+    gave, in `videos/`.
 
     Args:
         pipeline: what is measured.
@@ -127,6 +137,8 @@ def evaluate_consistency(
         progress(len(jobs), len(jobs))
     report = _report(pipeline, recogniser, plan, measured)
     report.save(out, "consistency")
+    intervals = _intervals(report, plan, measured)
+    intervals.save(out, "intervals")
     _plot(out, plan, measured)
     if sheets:
         rows = {
@@ -134,7 +146,7 @@ def evaluate_consistency(
             for seed, contender in itertools.product(sheets, contenders)
         }
         save_sheet(out / "contact_sheet.png", rows)
-    return report
+    return report, intervals
 
 
 def _measure(
@@ -180,9 +192,7 @@ def _report(
         values = {name: _values(videos, name) for name in videos[0]["scores"]}
         row = {name: finite_mean(of_videos) for name, of_videos in values.items()}
         row["seconds a frame"] = float(np.median(values["seconds a frame"]))  # the first video compiles
-        row["Self-CSIM low"], row["Self-CSIM high"] = mean_interval(values["Self-CSIM"])
         rows[f"{length} frames: {_name(contender)}"] = row
-    csim, *others = CONSISTENCY_METRICS
     return Report(
         title="Consistency against length: self-reenactment of drawn people",
         setting={
@@ -196,9 +206,30 @@ def _report(
             "pictures": f"{pipeline.size} x {pipeline.size}; MediaPipe sees them at {MEASURED_SIZE} or more (bicubic)",
             "values": f"means over videos; {INTERVAL}; seconds are medians",
         },
-        metrics=(csim, *INTERVAL_METRICS, *others, *(LANDMARK_METRICS if plan.landmarks else ()), COST),
+        metrics=(*CONSISTENCY_METRICS, *(LANDMARK_METRICS if plan.landmarks else ()), COST),
         rows=rows,
     )
+
+
+def _intervals(
+    report: Report, plan: ConsistencyPlan, measured: Mapping[tuple[int, str], list[dict[str, Any]]]
+) -> Report:
+    """How sure the means of `BOUNDED` are, and by how much the rival is worse on the same people."""
+    rows = {}
+    for (length, contender), videos in measured.items():
+        rival = measured.get((length, RIVAL)) if contender != RIVAL else None
+        row = rows[f"{length} frames: {_name(contender)}"] = {}
+        for name in BOUNDED:
+            values = _values(videos, name)
+            row[name] = finite_mean(values)
+            row[f"{name} low"], row[f"{name} high"] = mean_interval(values)
+            if rival:
+                gap = _values(rival, name) - values
+                row[f"{name} gap"] = finite_mean(gap)
+                row[f"{name} gap low"], row[f"{name} gap high"] = mean_interval(gap)
+    means = (metric for metric in CONSISTENCY_METRICS if metric.name in BOUNDED)
+    gaps = GAP_METRICS if RIVAL in plan.contenders else ()
+    return Report("Intervals", report.setting, (*means, *INTERVAL_METRICS, *gaps), rows)
 
 
 def _plot(out: Path, plan: ConsistencyPlan, measured: Mapping[tuple[int, str], list[dict[str, Any]]]) -> None:

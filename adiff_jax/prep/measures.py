@@ -4,6 +4,8 @@ Of values that change from frame to frame the fifth percentile counts, at the ba
 does no harm.
 """
 
+import itertools
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
@@ -18,8 +20,9 @@ from adiff_jax.prep.outcome import ClipRejected
 Measures = dict[str, float]
 
 _SEEN_AT = 128  # pixels a side at which sharpness is judged, whatever the size of the pictures
-_BLUR = 1.5  # pixels at that size: what a sharp picture loses to it, a blurred one has lost
+_BLURS = (0.6, 1.2, 2.4)  # pixels at that size: the borders of fine and of coarser detail
 _COVERED = 40.0  # difference from the usual colour of a place of the face, 0-255, from which something covers it
+_LIGHT = 25.0  # how much the light may change, 0-255
 _SKIN = np.setdiff1d(np.arange(len(TRIANGLES)), np.concatenate([EYE_TRIANGLES, MOUTH_TRIANGLES]))
 
 
@@ -48,8 +51,8 @@ def track_measures(track: FaceLandmarks, part: slice, width: int, height: int) -
 def picture_measures(crops: UInt8[np.ndarray, "F H W 3"], points: Float[np.ndarray, "F 478 P"]) -> Measures:
     """What the crops tell.
 
-    sharpness: 1 - what of the face's fine detail a slight blur leaves, at 128 x 128 pixels: 0 for a picture that is
-    blurred already; brightness: mean of the face, 0-255; covered: share of the face whose colour is not that which the
+    sharpness: finest over coarser detail of the face at 128 x 128 pixels, about 1 for a sharp picture and 0 for a
+    blurred one; brightness: mean of the face, 0-255; covered: share of the face whose colour is not that which the
     same place of the face has in most of the clip.
 
     Args:
@@ -115,14 +118,18 @@ def _face_mask(pixels: Float32[np.ndarray, "478 2"], size: int) -> Bool[np.ndarr
 
 
 def _sharpness(grey: UInt8[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"]) -> float:
-    """1 - (fine detail after a blur) / (fine detail before it), within the mask."""
+    """Root mean square of the finest detail within the mask over that of twice as coarse detail.
+
+    In natural pictures the two are about equal; blur takes the finest first. Rounding to whole levels is too little of
+    either to count.
+    """
     if not mask.any():
         return 0.0
     image = cv2.resize(grey, (_SEEN_AT, _SEEN_AT), interpolation=cv2.INTER_AREA).astype(np.float32)
     inside = cv2.resize(mask.astype(np.uint8), (_SEEN_AT, _SEEN_AT), interpolation=cv2.INTER_NEAREST).astype(bool)
-    blurred = cv2.GaussianBlur(image, (0, 0), _BLUR)
-    before, after = (np.abs(cv2.Laplacian(picture, cv2.CV_32F))[inside].mean() for picture in (image, blurred))
-    return 1 - float(after / max(before, 1e-3))
+    levels = [cv2.GaussianBlur(image, (0, 0), sigma)[inside] for sigma in _BLURS]
+    fine, coarse = (np.sqrt(np.square(a - b).mean()) for a, b in itertools.pairwise(levels))
+    return float(fine / max(coarse, 1e-3))
 
 
 def _covered(crops: UInt8[np.ndarray, "F H W 3"], pixels: Float32[np.ndarray, "F 478 2"]) -> Float[np.ndarray, "F"]:
@@ -136,8 +143,9 @@ def _covered(crops: UInt8[np.ndarray, "F H W 3"], pixels: Float32[np.ndarray, "F
     area = u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
     facing = area * np.sign(np.median(area)) > 0
     colours = np.stack([_colours(crop, places) for crop, places in zip(crops, middles, strict=True)])
-    # The light on the whole face may change; a hand changes a part of it.
-    colours -= np.median(colours, axis=1, keepdims=True)
+    # The light on the whole face may change a little; what changes it more, or a part of it, is something else.
+    overall = np.median(colours, axis=1, keepdims=True)
+    colours -= np.clip(overall - np.median(overall, axis=0), -_LIGHT, _LIGHT)
     usual = np.median(colours, axis=0)
     strange = (np.abs(colours - usual).mean(axis=-1) > _COVERED) & facing
     return strange.sum(axis=1) / np.maximum(facing.sum(axis=1), 1)

@@ -38,7 +38,7 @@ class FilterOptions:
 
     Attributes:
         min_face: side of the face in the source video, in pixels.
-        min_sharpness: 0 to 1, of the face.
+        min_sharpness: of the face; 1 is sharp, 0.3 blurred.
         min_brightness: mean of the face, 0 to 255.
         max_brightness: the same.
         max_yaw: turn of the head to either side, in degrees.
@@ -51,7 +51,7 @@ class FilterOptions:
     """
 
     min_face: float = 64.0
-    min_sharpness: float = 0.55
+    min_sharpness: float = 0.45
     min_brightness: float = 30.0
     max_brightness: float = 235.0
     max_yaw: float = 60.0

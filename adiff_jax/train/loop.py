@@ -27,11 +27,10 @@ from adiff_jax.runtime.sharding import (
 from adiff_jax.runtime.signals import StopSignals
 from adiff_jax.train.health import Readings, check_health, record_skipped
 from adiff_jax.train.samples import write_samples
-from adiff_jax.train.start import open_checkpoints, open_data, record_run, restore, with_weights
+from adiff_jax.train.start import open_checkpoints, open_data, open_task, record_run, restore, with_weights
 from adiff_jax.train.state import abstract_state, boxed_state, create_state, make_optimizer, make_schedule
 from adiff_jax.train.step import Metrics, make_step
 from adiff_jax.train.task import Batch, Task
-from adiff_jax.train.tasks import make_task
 
 PREVIEW_COLUMNS = 8
 CALIBRATION_BATCHES = 8
@@ -63,7 +62,7 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
         # Data and task
         source = open_data(config)
         record_run(config, workdir)
-        task = make_task(config, source, workdir)
+        task = open_task(config, source, workdir)
         check_parts(task, config)
         example = first_batches(task, source, config, count=1)[0]
         preview_batch = first_batches(task, source, config, count=1, preview=True)[0]

@@ -25,6 +25,8 @@ from adiff_jax.runtime.distributed import agree, gather, is_leader, wait_for_all
 from adiff_jax.runtime.logging import tell
 from adiff_jax.runtime.sharding import place
 from adiff_jax.train.state import TrainState
+from adiff_jax.train.task import Task
+from adiff_jax.train.tasks import make_task
 from adiff_jax.weights.tensors import load_tensors
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -42,11 +44,7 @@ def open_data(config: ml_collections.ConfigDict) -> ClipSource:
         source = open_source(config.data.source, num_frames=config.data.clip_frames, size=config.data.size)
     except ValueError as error:
         problem = error
-    problems = [facts["problem"] for facts in gather({"problem": str(problem or "")})]
-    if problem is not None:
-        raise problem
-    if any(problems):
-        raise ValueError("; ".join(f"host {host}: {text}" for host, text in enumerate(problems) if text))
+    share(problem)
     facts = _options(json.loads(config.to_json()), "config.")
     facts |= {library: importlib.metadata.version(library) for library in LIBRARIES}
     facts |= {
@@ -57,6 +55,33 @@ def open_data(config: ml_collections.ConfigDict) -> ClipSource:
     }
     agree(facts, "start all of them with the same command, code and data")
     return source
+
+
+def open_task(config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> Task:
+    """The task, on the leader first: what it learns for a run directory that hosts share, the others find there.
+
+    Raises:
+        ValueError: on every host, if its parts do not fit each other on one of them.
+    """
+    task, problem = None, None
+    for leaders_turn in (True, False):
+        if is_leader() == leaders_turn:
+            try:
+                task = make_task(config, source, workdir)
+            except ValueError as error:
+                problem = error
+        wait_for_all("task")
+    share(problem)
+    return task
+
+
+def share(problem: ValueError | None) -> None:
+    """Raises `ValueError` on every host, if any of them has a problem: this one's own, or what the others say."""
+    problems = [facts["problem"] for facts in gather({"problem": str(problem or "")})]
+    if problem is not None:
+        raise problem
+    if any(problems):
+        raise ValueError("; ".join(f"host {host}: {text}" for host, text in enumerate(problems) if text))
 
 
 def open_checkpoints(config: ml_collections.ConfigDict, workdir: Path) -> Checkpoints:

@@ -35,6 +35,7 @@ def frames_of(path: Path) -> np.ndarray:
         return np.stack([frame.image for frame in video])
 
 
+@pytest.mark.slow
 def test_a_picture_pasted_back_and_again_by_its_motion_file(shared: Path, bundle_path: Path, tmp_path: Path) -> None:
     source, motion = shared / "data/sources/einstein.jpg", tmp_path / "motion.safetensors"
     argv = ["reenact", "--source", str(source), "--bundle", str(bundle_path), "--paste-back", "--no-label", *FEW]

@@ -64,7 +64,7 @@ def save_lines(
 
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.1 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(max(4.2 * columns, 8.4), 3.1 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     handles: dict[str, object] = {}
     for axis, (title, lines) in zip(axes, panels.items()):

@@ -65,6 +65,11 @@ def test_shares_that_leave_too_little_are_refused(
         cut_footage([clip], tmp_path / "cut", held_out, test)
 
 
+def test_no_clips_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one video"):
+        cut_footage([], tmp_path / "cut", 0.1, 0.2)
+
+
 def test_a_file_that_is_no_video_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("text")
     with pytest.raises(MediaError, match=r"text.mp4"):

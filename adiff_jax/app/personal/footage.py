@@ -46,8 +46,10 @@ def cut_footage(clips: Sequence[Path], folder: Path, held_out: float, test: floa
 
     Raises:
         MediaError: a clip cannot be read, or is too short.
-        ValueError: a share is out of range, or the folder holds the parts of other clips.
+        ValueError: there is no clip, a share is out of range, or the folder holds the parts of other clips.
     """
+    if not clips:
+        raise ValueError("give at least one video of the person")
     if not (0 < held_out < 1 and 0 < test < 1):
         raise ValueError(f"shares of held-out and test frames must be between 0 and 1, not {held_out} and {test}")
     job = {"clips": [[path.name, _digest(path)] for path in clips], "held_out": held_out, "test": test}

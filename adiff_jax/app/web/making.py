@@ -1,8 +1,10 @@
 """Does a job with the pipeline; runs in the worker's process."""
 
 import dataclasses
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,14 +38,20 @@ def make(pipeline: AnchoredDiffusionPipeline, job: Job, send: Send) -> Done:
         ValueError: an option is out of range.
     """
     send(Advance("Looking at the inputs", 0, 1))
-    if job.options["num_inference_steps"] > 2 * DRAFT_STEPS:
-        few = min(pipeline.bundle.sdit.num_frames, job.options["max_frames"])
-        draft = _generate(pipeline, job, num_inference_steps=DRAFT_STEPS, max_frames=few)
-        send(Advance("Drafting", 1, 1, side_by_side(*draft)))
-    video = _generate(pipeline, job, progress=lambda done, total: send(Advance("Sampling", done, total)))
-    watch = Watch(video, send)
-    consent = Consent.now("declared on the web page") if job.consent else None
-    return Done(*export(watch.video, job.out, progress=watch.progress, consent=consent))
+    with tempfile.TemporaryDirectory() as folder:
+        if job.options["num_inference_steps"] > 2 * DRAFT_STEPS:
+            few = min(pipeline.bundle.sdit.num_frames, job.options["max_frames"])
+            changes = {"num_inference_steps": DRAFT_STEPS, "max_frames": few}
+            draft = _generate(pipeline, job, workdir=Path(folder, "draft"), **changes)
+            send(Advance("Drafting", 1, 1, side_by_side(*draft)))
+
+        def sampled(done: int, total: int) -> None:
+            send(Advance("Sampling", done, total))
+
+        video = _generate(pipeline, job, workdir=Path(folder, "video"), progress=sampled)
+        watch = Watch(video, send)
+        consent = Consent.now("declared on the web page") if job.consent else None
+        return Done(*export(watch.video, job.out, progress=watch.progress, consent=consent))
 
 
 class Watch:

@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fastapi
 import gradio as gr
+import uvicorn
 from starlette.middleware import Middleware
 
 from adiff_jax.app.web.examples import draw_examples
@@ -48,46 +50,73 @@ def serve(
     """
     bundle = str(find_bundle(bundle))
     model = None if landmark_model is None else str(landmark_model)
-    with stop_signals() as stop, Sessions() as sessions:
+    with listening(host, port) as listener, stop_signals() as stop, Sessions() as sessions:
         os.environ["GRADIO_TEMP_DIR"] = str(sessions.uploads)
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        gr.set_static_paths([sessions.examples, sessions.results])
         seconds = 60.0 * limits.max_minutes
         workers = [
             Worker(bundle, model, seconds, sessions.root / f"worker-{number}") for number in range(limits.concurrency)
         ]
-        gr.set_static_paths([sessions.examples, sessions.results])
         for worker in workers:
             worker.start()
         page = Page(limits, sessions, draw_examples(sessions.examples), workers)
         try:
-            refuse_taken(host, port)
-            _, address, _ = page.blocks.launch(
-                server_name=host,
-                server_port=port or None,
-                prevent_thread_lock=True,
-                quiet=True,
-                ssr_mode=False,
-                share=False,
-                footer_links=[],
-                max_file_size=limits.max_upload_bytes,
-                theme=gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]),
-                css=CSS,
-                app_kwargs={"middleware": [Middleware(Guard, limits=limits, sessions=sessions)]},
-            )
-            ready(address)
-            while not stop.wait(SWEEP_EVERY):
-                sessions.sweep()
+            with answering(as_app(page, limits, sessions), listener):
+                ready("http://{}:{}/".format(*listener.getsockname()))
+                while not stop.wait(SWEEP_EVERY):
+                    sessions.sweep()
         finally:
-            page.blocks.close(verbose=False)
             for worker in workers:
-                worker.stop()
+                worker.close()
 
 
-def refuse_taken(host: str, port: int) -> None:
-    """Raises `OSError` if nobody can listen at this port."""
+def as_app(page: Page, limits: PageLimits, sessions: Sessions) -> fastapi.FastAPI:
+    """The page behind its guard."""
+    guard = Middleware(Guard, limits=limits, sessions=sessions)
+    app = fastapi.FastAPI(middleware=[guard], docs_url=None, redoc_url=None, openapi_url=None)
+    return gr.mount_gradio_app(
+        app,
+        page.blocks,
+        path="/",
+        ssr_mode=False,
+        footer_links=[],
+        run_history=False,
+        max_file_size=limits.max_upload_bytes,
+        theme=gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+        css=CSS,
+    )
+
+
+@contextlib.contextmanager
+def answering(app: fastapi.FastAPI, listener: socket.socket) -> Iterator[None]:
+    """Answers requests in a thread.
+
+    Raises:
+        RuntimeError: the server ended while it started.
+    """
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
     try:
-        with socket.create_server((host, port)):
-            pass
+        while not server.started:
+            thread.join(0.05)
+            if not thread.is_alive():
+                raise RuntimeError("the web server did not start")
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        OSError: nobody can.
+    """
+    try:
+        return socket.create_server((host, port))
     except OSError as error:
         raise OSError(f"cannot listen at {host}:{port} ({error.strerror}); choose another --port") from error
 

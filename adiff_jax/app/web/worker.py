@@ -32,13 +32,14 @@ class Worker:
         self._scratch = scratch
         self._max_seconds = max_seconds
         self._lock = threading.Lock()
+        self._closed = False
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection | None = None
 
     def start(self) -> None:
         """Starts the process, which loads the models, if it does not run."""
         with self._lock:
-            if self._process is not None and self._process.is_alive():
+            if self._closed or (self._process is not None and self._process.is_alive()):
                 return
             self._scratch.mkdir(parents=True, exist_ok=True)
             context = multiprocessing.get_context("spawn")
@@ -54,6 +55,9 @@ class Worker:
             Reports, the last one `Done` or `Failed`; None whenever there is nothing new.
         """
         self.start()
+        if self._connection is None:
+            yield Failed("The page is closing down.")
+            return
         end = time.monotonic() + self._max_seconds
         try:
             self._connection.send(job)
@@ -80,8 +84,13 @@ class Worker:
             self.stop()
             raise
 
+    def close(self) -> None:
+        """Ends the process for good."""
+        self._closed = True
+        self.stop()
+
     def stop(self) -> None:
-        """Ends the process, whatever it does."""
+        """Ends the process, whatever it does; the next job starts another."""
         with self._lock:
             if self._process is not None:
                 self._process.kill()

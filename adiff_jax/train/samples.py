@@ -24,7 +24,8 @@ def write_samples(directory: Path, step: int, preview: Preview) -> None:
     write_picture(directory / f"{name}.png", sheet(preview.pictures))
     if preview.fps is not None:
         rows, _, height, width, _ = preview.pictures.shape
-        with VideoWriter(directory / f"{name}.mp4", Fraction(preview.fps), (rows * width, height)) as video:
+        size, comment = (rows * width, height), f"AI-generated video: a preview of training, step {step}"
+        with VideoWriter(directory / f"{name}.mp4", Fraction(preview.fps), size, comment=comment) as video:
             for frame in preview.pictures.swapaxes(0, 1):
                 video.write(np.concatenate(list(frame), axis=1))
 

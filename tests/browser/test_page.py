@@ -1,13 +1,19 @@
-"""The web page in a real browser: what is said, and what it must refuse, at little cost and leaving nothing."""
+"""The web page in a real browser: upload, run, cancel, errors, download, and what it must refuse."""
 
 import re
+import struct
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser.conftest import MAX_UPLOAD_MB, Server
+
+from adiff_jax.media.pictures import write_picture
+from adiff_jax.media.video import VideoWriter, read_video
 
 pytestmark = pytest.mark.slow
 expect = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright").expect
@@ -21,8 +27,19 @@ def example(page, row: int) -> None:
     page.wait_for_function("document.querySelector('#clip video')")
 
 
+def options(page, frames: int, steps: int) -> None:
+    for name, value in (("frames", frames), ("steps", steps)):
+        field = page.locator(f"#{name} input[type=number]")
+        field.fill(str(value))
+        field.press("Tab")
+
+
 def attach(page, widget: str, path: Path) -> None:
     page.locator(f"#{widget} input[type=file]").set_input_files(str(path))
+
+
+def clear(page, widget: str) -> None:
+    page.locator(f"#{widget}").get_by_label(re.compile("^(Clear|Remove Image)$")).first.click()
 
 
 def said(page, text: str | re.Pattern, timeout: float = PATIENCE) -> None:
@@ -37,6 +54,70 @@ def no_files_are_left(server: Server) -> None:
     raise AssertionError(server.files())
 
 
+def png_header(width: int, height: int) -> bytes:
+    """The beginning of a PNG of that size, whose pixels never come."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b"")
+
+
+def test_an_example_runs_to_a_download_and_leaves_nothing(page, server: Server, tmp_path: Path) -> None:
+    example(page, 0)
+    options(page, frames=8, steps=20)
+    page.locator("#run").click()
+    expect(page.locator("#cancel")).to_be_enabled()
+    expect(page.locator("#preview img")).to_be_visible(timeout=PATIENCE)
+    said(page, "Done.")
+    expect(page.locator("#result video")).to_be_visible()
+    expect(page.locator("#beside video")).to_be_visible()
+    expect(page.locator("#sheet img")).to_be_visible()
+    expect(page.locator("#run")).to_be_enabled()
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    download.value.save_as(tmp_path / "result.mp4")
+    with read_video(tmp_path / "result.mp4") as video:
+        assert len(list(video)) == 8
+    assert server.files()
+    page.close()
+    no_files_are_left(server)
+
+
+def test_a_text_and_an_edit(page) -> None:
+    for row, action in ((2, "Animate a text"), (3, "Edit a video")):
+        example(page, row)
+        expect(page.get_by_label(action)).to_be_checked()
+        expect(page.locator("#text textarea")).not_to_have_value("")
+        options(page, frames=3, steps=4)
+        page.locator("#run").click()
+        said(page, "Done.")
+
+
+def test_a_job_can_be_cancelled_and_another_started(page) -> None:
+    example(page, 0)
+    options(page, frames=40, steps=100)
+    page.locator("#run").click()
+    said(page, re.compile("Looking|Drafting|Sampling"))
+    page.locator("#cancel").click()
+    said(page, "Cancelled.", timeout=PATIENCE)
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#result video")).to_have_count(0)
+    options(page, frames=3, steps=4)
+    page.locator("#run").click()
+    said(page, "Done.")
+
+
+def test_closing_the_page_ends_its_job(page, server: Server) -> None:
+    example(page, 0)
+    options(page, frames=40, steps=100)
+    page.locator("#run").click()
+    said(page, re.compile("Looking|Drafting|Sampling"))
+    page.close()
+    no_files_are_left(server)
+
+
 def test_what_is_missing_is_said(page) -> None:
     page.locator("#run").click()
     said(page, "Add a picture of the person.")
@@ -44,11 +125,36 @@ def test_what_is_missing_is_said(page) -> None:
     expect(page.locator("#run")).to_be_enabled()
 
 
+def test_an_upload_without_consent_then_without_a_face(page, server: Server, tmp_path: Path) -> None:
+    write_picture(tmp_path / "wall.png", np.full((64, 64, 3), 128, np.uint8))
+    example(page, 0)
+    clear(page, "picture")
+    attach(page, "picture", tmp_path / "wall.png")
+    page.wait_for_function("document.querySelector('#picture img')?.src.includes('wall')")
+    page.locator("#run").click()
+    said(page, "Confirm that the person agreed")
+    page.locator("#consent input").check()
+    page.locator("#run").click()
+    said(page, re.compile("no face found|landmark"))
+    page.close()
+    no_files_are_left(server)
+
+
+@pytest.fixture
+def bomb(tmp_path: Path) -> Path:
+    """A video of one black frame of 100 megapixels, in a file of a few kilobytes."""
+    path = tmp_path / "bomb.mp4"
+    with VideoWriter(path, 1, (10_000, 10_000)) as video:
+        video.write(np.zeros((10_000, 10_000, 3), np.uint8))
+    assert path.stat().st_size < 500_000
+    return path
+
+
 def refused(page, server: Server, widget: str, path: Path, message: str | re.Pattern) -> None:
     """Sends a file; it must be refused with a message, at little cost, and leave nothing."""
     before = server.memory()
     example(page, 0)
-    page.locator(f"#{widget}").get_by_label("Clear").or_(page.locator(f"#{widget} button[title=Clear]")).first.click()
+    clear(page, widget)
     with page.expect_response(lambda response: "/upload?" in response.url):
         attach(page, widget, path)
     page.locator("#consent input").check()
@@ -66,10 +172,30 @@ def refused(page, server: Server, widget: str, path: Path, message: str | re.Pat
     no_files_are_left(server)
 
 
+def test_a_zip_bomb_of_a_video_is_refused(page, server: Server, bomb: Path) -> None:
+    refused(page, server, "clip", bomb, "10000x10000|megapixels")
+
+
 def test_a_text_named_mp4_is_refused(page, server: Server, tmp_path: Path) -> None:
     path = tmp_path / "notes.mp4"
     path.write_text("to buy: bread\n" * 50)
     refused(page, server, "clip", path, "notes.mp4: not a video")
+
+
+def test_a_picture_of_900_megapixels_is_refused(page, server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    path.write_bytes(png_header(30_000, 30_000))
+    refused(page, server, "picture", path, "huge.png: .*megapixels")
+
+
+def test_a_large_upload_is_refused_in_the_browser(page, server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "large.mp4"
+    with path.open("wb") as file:
+        file.truncate(MAX_UPLOAD_MB * 10**6 + 10**6)  # a browser is not handed 2 GB in a test; the server is, below
+    with page.expect_response(lambda response: "/upload?" in response.url) as response:
+        attach(page, "clip", path)
+    assert response.value.status == 413
+    assert server.files() == []
 
 
 def post(server: Server, name: str, content: bytes, announced: int | None = None) -> int:

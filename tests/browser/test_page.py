@@ -188,16 +188,6 @@ def test_a_picture_of_900_megapixels_is_refused(page, server: Server, tmp_path: 
     refused(page, server, "picture", path, "huge.png: .*megapixels")
 
 
-def test_a_large_upload_is_refused_in_the_browser(page, server: Server, tmp_path: Path) -> None:
-    path = tmp_path / "large.mp4"
-    with path.open("wb") as file:
-        file.truncate(MAX_UPLOAD_MB * 10**6 + 10**6)  # a browser is not handed 2 GB in a test; the server is, below
-    with page.expect_response(lambda response: "/upload?" in response.url) as response:
-        attach(page, "clip", path)
-    assert response.value.status == 413
-    assert server.files() == []
-
-
 def post(server: Server, name: str, content: bytes, announced: int | None = None) -> int:
     """Status of an upload that no browser made."""
     boundary = b"limit"

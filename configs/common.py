@@ -74,7 +74,7 @@ def base_config(task: str, model: Any) -> ml_collections.ConfigDict:
     config.shard_tokens = False  # divide long sequences by tokens over the axis tensor
 
     config.checkpoint = ml_collections.ConfigDict()
-    config.checkpoint.every = 1000
+    config.checkpoint.every = 1000  # steps; as log_every and preview_every, 0 for the end alone
     config.checkpoint.directory = ""  # checkpoints/ in the run directory; or gs://BUCKET/RUN
     config.checkpoint.keep = 2  # the newest
     config.checkpoint.keep_every = 0  # besides, those of steps that are a multiple of this; 0 for none

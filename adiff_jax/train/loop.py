@@ -116,7 +116,7 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
                 finished, stopping = done == config.steps, stop.reached(done)
                 last = finished or stopping
 
-                if done % config.log_every == 0 or last:
+                if due(done, config.log_every) or last:
                     progress.handed_in()
                     # The only place where the host waits for the device.
                     readings = Readings(done, jax.device_get(pending))
@@ -131,11 +131,11 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
                                 f"{scalars['input_wait']:.0%} of the time is waiting for input: more data.num_workers?"
                             )
                     check_health(int(state.skipped), done, config.max_skipped)
-                if done % config.preview_every == 0 or finished:
+                if due(done, config.preview_every) or finished:
                     pictures = preview(task, state.ema, preview_batch, jax.random.fold_in(state.key, done))
                     if is_leader():
                         write_samples(workdir / "samples", done, jax.device_get(pictures))
-                if done % config.checkpoint.every == 0 or last:
+                if due(done, config.checkpoint.every) or last:
                     checkpoints.save(done, state, batches, json.loads(config.to_json()), scalars)
                 if stopping:
                     break
@@ -149,6 +149,11 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
             task = jax.device_get(task)  # what the leader does alone must not know of the others' devices
             task.export(workdir / "export", weights, first_batches(task, source, config, count=CALIBRATION_BATCHES))
     return finished
+
+
+def due(step: int, every: int) -> bool:
+    """Whether what is done every so many steps, 0 for never, is to be done after `step`."""
+    return every > 0 and step % every == 0
 
 
 def load_batches(

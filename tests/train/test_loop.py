@@ -63,6 +63,14 @@ class TestTrain:
         assert np.isfinite(final_gain(tmp_path)).all()
         assert list((tmp_path / "tensorboard").iterdir())
 
+    def test_zero_leaves_logging_previews_and_checkpoints_to_the_end(self, tmp_path: Path) -> None:
+        config = toy_config()
+        config.log_every = config.preview_every = config.checkpoint.every = 0
+        assert train(config, tmp_path)
+        assert [row["step"] for row in scalars(tmp_path)] == [6]
+        assert {path.stem for path in (tmp_path / "samples").iterdir()} == {"0000006"}
+        assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["6"]
+
     def test_learns(self, tmp_path: Path) -> None:
         config = toy_config(steps=40)
         config.batch_size = 6

@@ -125,6 +125,10 @@ class AnchoredDiffusionPipeline:
         With a picture as the source the result has the driver's frames, one for one; with a video the source's, as
         long as both last, with the driver's motion at their times.
 
+        Example:
+            video = pipeline.reenact("me.jpg", "talk.mp4", pin_source=True, num_inference_steps=50)
+            export(video, "out.mp4", consent=consent)  # signed, see `app.export`
+
         Args:
             source: a picture or video file, an RGB picture, or `synthetic:SEED`.
             driving: a video file, a motion file (`inputs.save_motion`), or `synthetic:SEED`.
@@ -182,6 +186,9 @@ class AnchoredDiffusionPipeline:
 
         The shape of the face is the driver's too, since a text does not tell it.
 
+        Example:
+            video = pipeline.animate("a man with short black hair and glasses", "talk.mp4", guidance_clip=3.0)
+
         Args:
             prompt: a text, as a `str`; or a picture of a person, as an RGB picture or the `Path` of a file.
             driving: a video file, or `synthetic:SEED`.
@@ -230,6 +237,9 @@ class AnchoredDiffusionPipeline:
         **options: Any,
     ) -> GeneratedVideo:
         """Changes the person of a video towards a text; motion, and what the text leaves open, stay.
+
+        Example:
+            video = pipeline.edit("talk.mp4", "a woman with black hair", origin="a woman with red hair", strength=0.6)
 
         Args:
             video: a video file, or `synthetic:SEED`.
@@ -285,6 +295,9 @@ class AnchoredDiffusionPipeline:
         """Adds frames to a reenactment or animation: the same person, in the same scene, who moves on as in `driving`.
 
         The frames there are stay as they are, and the new ones are sampled against the same anchor.
+
+        Example:
+            longer = pipeline.extend(pipeline.reenact("me.jpg", "talk.mp4"), "more.mp4")
 
         Args:
             video: what is added to.

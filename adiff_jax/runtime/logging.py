@@ -52,7 +52,7 @@ class ScalarWriter:
 
 
 class Progress:
-    """Speed, share of time spent waiting for input, and time left, between two readings; and who holds the others up.
+    """Speed, time spent waiting for input, and time left, between two readings; and who holds the others up.
 
     Example:
         progress = Progress(first_step=0, steps=1000, batch_size=32)
@@ -64,40 +64,47 @@ class Progress:
 
     def __init__(self, first_step: int, steps: int, batch_size: int):
         self._steps, self._batch_size = steps, batch_size
-        self._step, self._time, self._waited = first_step, time.monotonic(), 0.0
-        self._busy = 0.0
+        self._step, self._time, self._busy = first_step, time.monotonic(), 0.0
+        self._waits: list[float] = []
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Counts the time inside as waiting for input."""
+        """Counts the time inside as waiting for the input of one step."""
         start = time.monotonic()
         yield
-        self._waited += time.monotonic() - start
+        self._waits.append(time.monotonic() - start)
 
     def handed_in(self) -> None:
         """Notes that this host has given its devices all steps up to now; from here on it waits for them to finish."""
         self._busy = time.monotonic() - self._time
 
     def read(self, step: int) -> dict[str, float]:
-        """`samples_per_second`, `input_wait` (share, 0 to 1) and `seconds_left`, since the last reading.
+        """`samples_per_second`, waits for input and `seconds_left`, since the last reading.
 
-        With several processes also what `compare_hosts` says; all of them must read then.
+        The waits are `input_wait`, the share of the time (0 to 1), and `input_seconds_mean` and `input_seconds_max`, of
+        a step. With several processes also what `compare_hosts` says; all of them must read then.
         """
         now = time.monotonic()
         seconds = now - self._time
+        waits = {
+            "input_wait": sum(self._waits) / seconds,
+            "input_seconds_mean": sum(self._waits) / max(len(self._waits), 1),
+            "input_seconds_max": max(self._waits, default=0.0),
+        }
         speed = {
             "samples_per_second": (step - self._step) * self._batch_size / seconds,
-            "input_wait": self._waited / seconds,
+            **waits,
             "seconds_left": (self._steps - step) * seconds / (step - self._step),
         }
         if jax.process_count() > 1:
-            speed |= compare_hosts(self._busy, self._waited / seconds)
-        self._step, self._time, self._waited = step, now, 0.0
+            speed |= compare_hosts(self._busy, waits)
+        self._step, self._time = step, now
+        self._waits.clear()
         return speed
 
     def line(self, step: int, scalars: Mapping[str, float]) -> str:
-        """One line for a person: step, every scalar, time left."""
-        shown = {name: value for name, value in scalars.items() if name != "seconds_left"}
+        """One line for a person: step, every scalar but the seconds of waits, time left."""
+        shown = {name: value for name, value in scalars.items() if "seconds_" not in name}
         if not shown.get("skipped"):
             shown.pop("skipped", None)
         left = int(scalars["seconds_left"])
@@ -105,7 +112,7 @@ class Progress:
         return f"{step}/{self._steps}  {values}  left {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
 
 
-def compare_hosts(busy: float, input_wait: float) -> dict[str, float]:
+def compare_hosts(busy: float, waits: Mapping[str, float]) -> dict[str, float]:
     """Which host the others wait for. Every process must call it.
 
     Steps are taken together, so a slow host is as fast as the rest; but it is the last to hand its steps to its
@@ -113,13 +120,14 @@ def compare_hosts(busy: float, input_wait: float) -> dict[str, float]:
 
     Args:
         busy: seconds that this host took to hand in its steps.
-        input_wait: share of the time that this host waited for input.
+        waits: how this host waited for input.
 
     Returns:
-        `input_wait`, of the host where it is largest; `slowest_host`, its number; and `slowest_host_lag`, how many
-        times the median its time to hand in was.
+        `waits`, each of the host where it is largest; `slowest_host`, the number of the last; and `slowest_host_lag`,
+        how many times the median its time to hand in was.
     """
-    hosts = gather_numbers({"busy": busy, "input_wait": input_wait})
+    hosts = gather_numbers({"busy": busy, **waits})
     slowest = int(hosts["busy"].argmax())
     lag = hosts["busy"][slowest] / max(float(np.median(hosts["busy"])), 1e-9)
-    return {"input_wait": float(hosts["input_wait"].max()), "slowest_host": slowest, "slowest_host_lag": float(lag)}
+    longest = {name: float(hosts[name].max()) for name in waits}
+    return longest | {"slowest_host": slowest, "slowest_host_lag": float(lag)}

@@ -34,16 +34,19 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(logging.time, "monotonic", lambda: now[0])
     progress = Progress(first_step=20, steps=100, batch_size=8)
-    with progress.waiting():
-        now[0] += 1
+    for wait in (0.25, 0.75):
+        with progress.waiting():
+            now[0] += wait
     now[0] += 3
     speed = progress.read(40)
-    assert speed == {"samples_per_second": 40.0, "input_wait": 0.25, "seconds_left": 12.0}
+    waits = {"input_wait": 0.25, "input_seconds_mean": 0.5, "input_seconds_max": 0.75}
+    assert speed == {"samples_per_second": 40.0, **waits, "seconds_left": 12.0}
     assert progress.line(40, {"loss": 0.12345} | speed | {"seconds_left": 3723.0}) == (
         "40/100  loss 0.1235  samples_per_second 40  input_wait 0.25  left 1:02:03"
     )
     now[0] += 5
-    assert progress.read(50) == {"samples_per_second": 16.0, "input_wait": 0.0, "seconds_left": 25.0}
+    none = dict.fromkeys(waits, 0.0)
+    assert progress.read(50) == {"samples_per_second": 16.0, **none, "seconds_left": 25.0}
 
 
 def test_skipped_steps_stand_in_the_line_if_there_are_any() -> None:
@@ -53,6 +56,10 @@ def test_skipped_steps_stand_in_the_line_if_there_are_any() -> None:
 
 
 def test_the_slowest_host_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    hosts = {"busy": np.array([2.0, 2.0, 5.0, 1.0]), "input_wait": np.array([0.1, 0.0, 0.2, 0.6])}
-    monkeypatch.setattr(logging, "gather_numbers", lambda values: hosts)
-    assert compare_hosts(2.0, 0.1) == {"input_wait": 0.6, "slowest_host": 2, "slowest_host_lag": 2.5}
+    others = {"busy": [2.0, 5.0, 1.0], "input_wait": [0.0, 0.2, 0.6], "input_seconds_max": [0.0, 4.0, 3.0]}
+    gather = lambda mine: {name: np.array([value, *others[name]]) for name, value in mine.items()}  # noqa: E731
+    monkeypatch.setattr(logging, "gather_numbers", gather)
+    slowest = {"slowest_host": 2, "slowest_host_lag": 2.5}
+    assert compare_hosts(2.0, {"input_wait": 0.1}) == {"input_wait": 0.6} | slowest
+    waits = {"input_wait": 0.9, "input_seconds_max": 1.0}
+    assert compare_hosts(2.0, waits) == {"input_wait": 0.9, "input_seconds_max": 4.0} | slowest

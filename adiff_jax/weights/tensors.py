@@ -43,6 +43,7 @@ def save_tensors(path: str | os.PathLike, params: Params, dtype: str = "float32"
     draft = path.with_name(path.name + ".part")
     try:
         save_file(tensors, draft)
+        draft.chmod(0o644)  # safetensors' is the owner's alone
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -38,6 +38,11 @@ def test_float16_halves_the_file(tmp_path: Path) -> None:
     assert sizes[1] < 0.51 * sizes[0]
 
 
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "model.safetensors", tree())
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
 def test_partitioning_boxes_are_taken_off(tmp_path: Path) -> None:
     boxed = {"kernel": nn.Partitioned(jnp.ones((2, 3)), names=("embed", "mlp"))}
     save_tensors(tmp_path / "model.safetensors", boxed)

@@ -1,14 +1,18 @@
 """What a form asks for: every mistake has its sentence, a drawn example stands for itself."""
 
 import dataclasses
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from adiff_jax.app.motion_options import MotionOptions
+from adiff_jax.app.options import SamplingOptions
+from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
 from adiff_jax.app.web.examples import Examples, draw_examples
-from adiff_jax.app.web.form import MAX_STEPS, Form
+from adiff_jax.app.web.form import MAX_STEPS, MODES, Form
 from adiff_jax.app.web.jobs import Job
 from adiff_jax.app.web.limits import PageLimits
 from adiff_jax.app.web.sessions import Sessions
@@ -42,6 +46,11 @@ def form(examples: Examples) -> Form:
         guidance_clip=1.5,
         guidance_landmarks=2,
         strength=0.5,
+        region="all",
+        motion="relative",
+        motion_strength=1.0,
+        paste_back=False,
+        pin_source=False,
     )
 
 
@@ -79,6 +88,21 @@ def test_texts_and_edits(job) -> None:
     assert len(made.text) == 300 and made.options["strength"] == 0.5
 
 
+def test_a_reenactment_has_the_options_of_motion(job) -> None:
+    chosen = {"region": "lips", "motion": "absolute", "motion_strength": 0.5, "paste_back": True, "pin_source": True}
+    assert chosen.items() <= job(**chosen).options.items()
+    assert dataclasses.asdict(MotionOptions()).items() <= job().options.items()
+    for mode in ("Animate a text", "Edit a video"):
+        assert not chosen.keys() & job(mode=mode, text="red hair", **chosen).options.keys()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_pipeline_takes_what_the_form_gives(job, mode: str) -> None:
+    known = {field.name for options in (SamplingOptions, MotionOptions) for field in dataclasses.fields(options)}
+    known |= inspect.signature(getattr(AnchoredDiffusionPipeline, MODES[mode])).parameters.keys()
+    assert job(mode=mode, text="red hair").options.keys() <= known
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -87,6 +111,7 @@ def test_texts_and_edits(job) -> None:
         ({"mode": "Edit a video", "clip": None, "text": "a"}, "Add the video to edit"),
         ({"mode": "Animate a text", "text": "  "}, "Write what the result shows"),
         ({"picture": {"path": "/etc/hostname"}}, "not here any more"),
+        ({"motion_strength": 9}, "must be within 0 and 3"),
     ],
 )
 def test_what_is_missing_is_said(job, changes: dict, message: str) -> None:
@@ -104,3 +129,10 @@ def test_a_real_person_needs_consent_and_a_readable_file(job, sessions: Sessions
     picture.write_bytes(picture.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"me.png"):
         job(picture={"path": str(picture)}, consent=True)
+
+
+def test_a_face_is_put_back_into_pictures_of_the_size_of_a_video(job, sessions: Sessions) -> None:
+    picture = sessions.uploads / "large.png"
+    write_picture(picture, np.zeros((3000, 3500, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"large.png: too large for a face to be put back into; 9 megapixels"):
+        job(picture={"path": str(picture)}, consent=True, paste_back=True)

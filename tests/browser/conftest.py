@@ -69,8 +69,9 @@ def server(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     assert list((folder / "tmp").glob("adiff-serve-*")) == [], "the server left files behind"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
+    """Closed with its module: while it is open its event loop runs in this thread, and a test can start no other."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need the package playwright")
     with sync_api.sync_playwright() as playwright:
         path = playwright.chromium.executable_path

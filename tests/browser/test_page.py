@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from browser.conftest import MAX_UPLOAD_MB, Server
 
-from adiff_jax.media.pictures import write_picture
+from adiff_jax.app.web.limits import MB
+from adiff_jax.media.pictures import read_picture, write_picture
 from adiff_jax.media.video import VideoWriter, read_video
 
 pytestmark = pytest.mark.slow
@@ -140,6 +141,34 @@ def test_an_upload_without_consent_then_without_a_face(page, server: Server, tmp
     no_files_are_left(server)
 
 
+def test_a_picture_from_the_webcam_reaches_the_server(page, server: Server) -> None:
+    example(page, 0)
+    clear(page, "picture")
+    picture = page.locator("#picture")
+    picture.get_by_role("button", name="Capture from camera").click()
+    picture.get_by_role("button", name="Click to Access Webcam").click()
+    page.wait_for_function("document.querySelector('#picture video')?.currentTime > 0.2")  # else there is no frame yet
+    with page.expect_response(lambda response: "/upload?" in response.url) as upload:
+        picture.get_by_role("button", name="capture photo").click()
+    assert upload.value.ok
+    picture.locator("img").wait_for()
+    (file,) = server.files()
+    assert read_picture(file).std() > 10, "the camera's test picture is not of one colour"
+    page.locator("#consent input").check()
+    page.locator("#run").click()
+    said(page, re.compile("no face found|landmark"))
+
+
+def test_options_of_motion_reach_the_pipeline(page) -> None:
+    example(page, 0)
+    page.get_by_role("button", name="More options").click()
+    page.locator("#region").get_by_label("Expression").check()
+    page.get_by_label("Put the face back").check()
+    options(page, frames=3, steps=4)
+    page.locator("#run").click()
+    said(page, "nothing to paste back into")
+
+
 @pytest.fixture
 def bomb(tmp_path: Path) -> Path:
     """A video of one black frame of 100 megapixels, in a file of a few kilobytes."""
@@ -204,10 +233,24 @@ def post(server: Server, name: str, content: bytes, announced: int | None = None
         return error.code
 
 
+def test_a_file_over_the_limit_is_not_sent_and_the_limit_is_said(page, server: Server, tmp_path: Path) -> None:
+    expect(page.locator("#limits")).to_contain_text(f"{MAX_UPLOAD_MB} MB")
+    sent = []
+    page.on("request", lambda request: sent.append(request.url))
+    for widget, name in (("clip", "large.mp4"), ("picture", "large.png")):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(MAX_UPLOAD_MB * MB + 1)
+        attach(page, widget, tmp_path / name)
+        message = page.get_by_text(re.compile(f"maximum allowed size of {MAX_UPLOAD_MB}.*{name}"))
+        expect(message.first).to_be_visible()
+    assert not any("/upload?" in url for url in sent)
+    assert server.files() == []
+
+
 def test_two_gigabytes_are_refused_before_they_are_sent(server: Server) -> None:
     before = server.memory()
     assert post(server, "x.mp4", b"", announced=2 * 10**9) == 413
-    assert post(server, "x.mp4", b"", announced=MAX_UPLOAD_MB * 10**6 + 200_000) == 413
+    assert post(server, "x.mp4", b"", announced=MAX_UPLOAD_MB * MB + 200_000) == 413
     assert server.memory() - before < 50e6
     assert server.files() == []
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from adiff_jax.app.motion_options import MotionOptions
 from adiff_jax.app.web.examples import Examples
 from adiff_jax.app.web.jobs import Action, Job
 from adiff_jax.app.web.limits import PageLimits
 from adiff_jax.app.web.rehearsal import rehearse
 from adiff_jax.app.web.sessions import Sessions
+from adiff_jax.media.limits import megapixels
 
 MODES: dict[str, Action] = {"Animate a picture": "reenact", "Animate a text": "animate", "Edit a video": "edit"}
 MAX_TEXT = 300
@@ -28,6 +30,8 @@ class Form:
         consent: the user said that the person in the picture, or in the video to edit, agreed.
         frames, steps, seed, guidance_clip, guidance_landmarks: options of sampling.
         strength: of an edit.
+        region, motion, motion_strength, paste_back: of a reenactment, see `MotionOptions`.
+        pin_source: of a reenactment: the picture itself is the anchor.
     """
 
     mode: str
@@ -41,6 +45,11 @@ class Form:
     guidance_clip: float
     guidance_landmarks: float
     strength: float
+    region: str
+    motion: str
+    motion_strength: float
+    paste_back: bool
+    pin_source: bool
 
     def job(self, sessions: Sessions, folder: Path, examples: Examples, limits: PageLimits) -> Job:
         """What is asked for, once its files were read in a limited process.
@@ -52,7 +61,8 @@ class Form:
             limits: of files and length.
 
         Raises:
-            ValueError: something is missing, or a file cannot be used; the message is for the visitor.
+            ValueError: something is missing, an option is out of range, or a file cannot be used; the message is for
+                the visitor.
         """
         action = MODES[self.mode]
         clip, picture = sessions.file(self.clip), sessions.file(self.picture) if action == "reenact" else None
@@ -68,7 +78,10 @@ class Form:
             raise ValueError("Confirm that the person agreed; the box is above the button.")
         for path, kind in ((picture, "picture"), (clip, "video")):
             if path is not None and examples.spec(path) is None:
-                rehearse(path, kind, limits.media)
+                seen = rehearse(path, kind, limits.media)
+                if path == picture and self.paste_back and seen.width * seen.height > limits.media.frame_pixels:
+                    most = megapixels(limits.media.frame_pixels)
+                    raise ValueError(f"{Path(path).name}: too large for a face to be put back into; {most} is the most")
         return Job(
             action=action,
             source=examples.spec(person) or person,
@@ -87,4 +100,14 @@ class Form:
             "guidance_clip": float(self.guidance_clip),
             "guidance_landmarks": float(self.guidance_landmarks),
         }
-        return options | ({"strength": float(self.strength)} if action == "edit" else {})
+        if action == "edit":
+            options["strength"] = float(self.strength)
+        if action == "reenact":
+            motion = MotionOptions(
+                region=self.region,
+                motion=self.motion,
+                motion_strength=float(self.motion_strength),
+                paste_back=bool(self.paste_back),
+            )
+            options |= dataclasses.asdict(motion) | {"pin_source": bool(self.pin_source)}
+        return options

@@ -4,14 +4,16 @@ import dataclasses
 
 from adiff_jax.media import limits as media
 
+MB = 2**20  # bytes, as Gradio counts them when it tells a browser what is too large
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PageLimits:
     """Limits of the web page, all of them at least 1. Sizes of pictures are those of `media.limits.UPLOADS`.
 
     Attributes:
-        max_upload_mb: of one file, in 10^6 bytes.
-        max_stored_mb: of all uploads and results that are kept at a time, in 10^6 bytes.
+        max_upload_mb: of one file, in MB of 2^20 bytes.
+        max_stored_mb: of all uploads and results that are kept at a time, in MB of 2^20 bytes.
         max_seconds: of a video.
         max_frames: frames that a job makes at most.
         max_minutes: that one job may take.
@@ -35,12 +37,12 @@ class PageLimits:
     @property
     def max_upload_bytes(self) -> int:
         """Of one file."""
-        return self.max_upload_mb * 10**6
+        return self.max_upload_mb * MB
 
     @property
     def max_stored_bytes(self) -> int:
         """Of all files."""
-        return self.max_stored_mb * 10**6
+        return self.max_stored_mb * MB
 
     @property
     def media(self) -> media.Limits:

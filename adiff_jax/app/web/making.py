@@ -42,6 +42,8 @@ def make(pipeline: AnchoredDiffusionPipeline, job: Job, send: Send) -> Done:
         if job.options["num_inference_steps"] > 2 * DRAFT_STEPS:
             few = min(pipeline.bundle.sdit.num_frames, job.options["max_frames"])
             changes = {"num_inference_steps": DRAFT_STEPS, "max_frames": few}
+            if job.action == "reenact":
+                changes["paste_back"] = False  # the face is what there is to look at
             draft = _generate(pipeline, job, workdir=Path(folder, "draft"), **changes)
             send(Advance("Drafting", 1, 1, side_by_side(*draft)))
 

@@ -1,19 +1,21 @@
 """The page: its widgets, and what happens when they are used."""
 
 import base64
+import dataclasses
 import html
 import logging
 import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import gradio as gr
 import numpy as np
 from jaxtyping import UInt8
 
+from adiff_jax.app.motion_options import MotionOptions, Region, Start
 from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.web.examples import Examples
 from adiff_jax.app.web.form import MAX_STEPS, MAX_TEXT, MODES, Form
@@ -23,12 +25,13 @@ from adiff_jax.app.web.sessions import Sessions
 from adiff_jax.app.web.worker import Worker
 
 TITLE = "Anchored Diffusion"
+INPUT_HEIGHT = 320  # pixels
 CSS = """
 #status progress { width: 100%; height: 0.75rem; }
-#preview img { width: 100%; image-rendering: smooth; }
 #status .error { color: #b91c1c; font-weight: 600; }
-.dark #preview img { width: 100%; image-rendering: smooth; }
-#status .error { color: #fca5a5; }
+.dark #status .error { color: #fca5a5; }
+#preview img { width: 100%; image-rendering: smooth; }
+#limits p { color: var(--body-text-color-subdued); font-size: var(--text-sm); }
 """
 INTRODUCTION = """# Anchored Diffusion
 A person, from a picture or from words, moves as the face in a video does; or the person in a video is changed by words.
@@ -67,19 +70,12 @@ class Page:
         defaults, limits = SamplingOptions(), self._limits
         self._mode = gr.Radio(list(MODES), value=next(iter(MODES)), label="What to make", elem_id="mode")
         with gr.Row():
-            self._picture = gr.Image(label="Person", sources=["upload", "webcam"], elem_id="picture")
+            sending = {"sources": ["upload", "webcam"], "height": INPUT_HEIGHT}
+            self._picture = gr.Image(label="Person", elem_id="picture", **sending)
             self._text = gr.Textbox(label="Text", lines=3, max_length=MAX_TEXT, visible=False, elem_id="text")
-            self._clip = gr.Video(label="Motion", sources=["upload", "webcam"], elem_id="clip")
-        gr.Examples(
-            [
-                ["Animate a picture", str(self._examples.pictures[0]), "", str(self._examples.clips[0])],
-                ["Animate a picture", str(self._examples.pictures[-1]), "", str(self._examples.clips[-1])],
-                ["Animate a text", None, "a woman with red hair and glasses", str(self._examples.clips[0])],
-                ["Edit a video", None, "a person with blonde hair", str(self._examples.clips[-1])],
-            ],
-            inputs=[self._mode, self._picture, self._text, self._clip],
-            label="Examples (drawn people, who do not exist)",
-            elem_id="examples",
+            self._clip = gr.Video(label="Motion", elem_id="clip", **sending)
+        gr.Markdown(
+            f"At most {limits.max_upload_mb} MB a file, and {limits.max_seconds} seconds a video.", elem_id="limits"
         )
         self._frames = gr.Slider(
             1, limits.max_frames, value=min(48, limits.max_frames), step=1, label="Frames of the clip", elem_id="frames"
@@ -95,11 +91,49 @@ class Page:
             self._guidance_landmarks = gr.Slider(
                 1, 5, value=defaults.guidance_landmarks, step=0.1, label="Guidance by the motion"
             )
-            self._strength = gr.Slider(0.1, 1, value=0.8, step=0.05, label="Strength of an edit")
+            with gr.Column() as self._of_reenactments:
+                self._add_motion_options()
+            with gr.Column(visible=False) as self._of_edits:
+                self._strength = gr.Slider(0.1, 1, value=0.8, step=0.05, label="Strength of the edit")
         self._consent = gr.Checkbox(label=CONSENT, elem_id="consent")
         with gr.Row():
             self._run = gr.Button("Make the video", variant="primary", elem_id="run")
             self._cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel")
+        gr.Examples(
+            [
+                ["Animate a picture", str(self._examples.pictures[0]), "", str(self._examples.clips[0])],
+                ["Animate a picture", str(self._examples.pictures[-1]), "", str(self._examples.clips[-1])],
+                ["Animate a text", None, "a woman with red hair and glasses", str(self._examples.clips[0])],
+                ["Edit a video", None, "a person with blonde hair", str(self._examples.clips[-1])],
+            ],
+            inputs=[self._mode, self._picture, self._text, self._clip],
+            label="Examples (drawn people, who do not exist)",
+            elem_id="examples",
+        )
+
+    def _add_motion_options(self) -> None:
+        """Which motion a picture gets, and where the result is put."""
+        defaults = MotionOptions()
+        self._region = gr.Radio(
+            [(name.capitalize(), name) for name in get_args(Region)],
+            value=defaults.region,
+            label="What follows the video",
+            info="The rest stays as it is in the picture.",
+            elem_id="region",
+        )
+        self._motion = gr.Radio(
+            [(name.capitalize(), name) for name in get_args(Start)],
+            value=defaults.motion,
+            label="Pose of the head",
+            info="Relative: starts from the picture's pose. Absolute: takes the video's.",
+        )
+        self._motion_strength = gr.Slider(
+            0, 2, value=defaults.motion_strength, step=0.05, label="Strength of the motion"
+        )
+        self._paste_back = gr.Checkbox(
+            label="Put the face back into the whole picture", value=defaults.paste_back, elem_id="paste_back"
+        )
+        self._pin_source = gr.Checkbox(label="Stay close to the picture's pixels", elem_id="pin_source")
 
     def _add_outputs(self) -> None:
         """What is shown of the work and its result."""
@@ -116,11 +150,11 @@ class Page:
         """What happens when."""
         hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         unread = {"preprocess": False}  # Gradio would open the files
-        inputs = [self._mode, self._picture, self._text, self._clip, self._consent, self._frames, self._steps]
-        inputs += [self._seed, self._guidance_clip, self._guidance_landmarks, self._strength]
+        inputs = [getattr(self, f"_{field.name}") for field in dataclasses.fields(Form)]
         outputs = [self._status, self._preview, self._video, self._beside, self._sheet, self._download]
         outputs += [self._run, self._cancel]
-        self._mode.change(self._show_inputs, self._mode, [self._picture, self._text, self._clip], **hidden)
+        shown = [self._picture, self._text, self._clip, self._of_reenactments, self._of_edits]
+        self._mode.change(self._show_inputs, self._mode, shown, **hidden)
         for component in (self._picture, self._clip):
             component.change(self._claim, component, None, **hidden, **unread)
         armed = self._run.click(self._arm, None, outputs, **hidden)
@@ -143,6 +177,8 @@ class Page:
             gr.update(visible=action == "reenact"),
             gr.update(visible=action != "reenact"),
             gr.update(label="Video to edit" if action == "edit" else "Motion"),
+            gr.update(visible=action == "reenact"),
+            gr.update(visible=action == "edit"),
         ]
 
     def _claim(self, payload: dict[str, Any] | None, request: gr.Request) -> None:

@@ -1,0 +1,22 @@
+"""What a worker does with a job."""
+
+from pathlib import Path
+
+import pytest
+from tiny import tiny_bundle
+
+from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
+from adiff_jax.app.web.jobs import Advance, Job
+from adiff_jax.app.web.making import make
+
+
+@pytest.mark.slow
+def test_the_draft_shows_the_face_alone(tmp_path: Path) -> None:
+    pipeline = AnchoredDiffusionPipeline(tiny_bundle(tmp_path))
+    options = {"max_frames": 3, "num_inference_steps": 20, "paste_back": True}
+    job = Job("reenact", "synthetic:7", None, "synthetic:12", tmp_path / "out.mp4", consent=False, options=options)
+    reports: list[Advance] = []
+    with pytest.raises(ValueError, match="nothing to paste back into"):  # of the video; its draft has been shown
+        make(pipeline, job, reports.append)
+    assert reports[-1].stage == "Drafting" and reports[-1].preview.shape == (pipeline.size, 3 * pipeline.size, 3)
+    assert not job.out.exists()

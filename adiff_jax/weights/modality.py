@@ -10,9 +10,9 @@ import flax.struct
 import numpy as np
 from jaxtyping import Float32
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from adiff_jax.weights.tensors import WeightsError
+from adiff_jax.weights.tensors import WeightsError, save_tensors
 
 FILE = "modality.safetensors"
 
@@ -27,7 +27,7 @@ class Modality:
     def save(self, folder: Path) -> None:
         """Writes `FILE` into the folder of a CLIP."""
         means = {"image_mean": self.image_mean, "text_mean": self.text_mean}
-        save_file({name: np.asarray(mean, np.float32) for name, mean in means.items()}, folder / FILE)
+        save_tensors(folder / FILE, means)
 
     @classmethod
     def load(cls, folder: Path, width: int) -> "Modality | None":

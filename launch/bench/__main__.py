@@ -73,5 +73,33 @@ class Sampling:
             print(report.markdown())
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """Preparation and loading: whose the time is, and how fast samples come in beside how fast training takes them.
+
+    Attributes:
+        videos: folder of videos that are prepared; without it some are drawn.
+        drawn: how many, of how many frames, of how many pixels a side.
+        bundle: directory of a bundle, or the name of one in the package, whose encoders are used.
+        seconds: how long each loader is measured.
+        out: folder for the tables.
+    """
+
+    videos: Path | None = None
+    drawn: tuple[int, int, int] = (12, 100, 512)
+    bundle: str = "synthetic-128"
+    seconds: float = 10.0
+    out: Path = Path("outputs/bench")
+
+    def run(self) -> None:
+        """Measures, prints, saves."""
+        from launch.bench.data import measure
+
+        for name, report in measure(self.videos, self.drawn, self.bundle, self.seconds).items():
+            report.save(self.out, name)
+            print(report.markdown())
+
+
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"models": Models, "sampling": Sampling}, description=__doc__).run()
+    commands = {"models": Models, "sampling": Sampling, "data": Data}
+    tyro.extras.subcommand_cli_from_dict(commands, description=__doc__).run()

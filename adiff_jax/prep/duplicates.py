@@ -19,9 +19,10 @@ from adiff_jax.prep.outcome import Fact
 
 RATE = 10.0  # samples of motion a second
 _POINTS = (4, 152, 13, 14, 61, 291, 159, 145, 386, 374, 234, 454)  # nose, chin, lips, lids, cheeks
-_LEVELS = 32  # a distance between the eyes, in the signature's steps
+_LEVELS = 100  # a distance between the eyes, in the signature's steps; landmarks are no finer in a video encoded anew
 _LONGEST_SHIFT = 2.0  # seconds
 _OVERLAP = 0.8  # share of the shorter clip that must be alike
+_DIFFERENT = 0.6  # most difference of the motions in units of the lesser; faces that hardly move are all alike
 _BANDS = 4
 
 
@@ -34,7 +35,7 @@ def look_hash(image: UInt8[np.ndarray, "H W 3"]) -> str:
 
 
 def motion_signature(points: Float[np.ndarray, "F 478 P"], times: Float[np.ndarray, "F"]) -> str:
-    """How some points of the face move, at `RATE`, in steps of 1/32 of the distance between the eyes; base64.
+    """How some points of the face move, at `RATE`, in steps of 1/100 of the distance between the eyes; base64.
 
     Args:
         points: landmarks in pixels of the whole frame, of which the face's place and size drop out.
@@ -89,7 +90,9 @@ def _alike(first: Fact, second: Fact, options: DuplicateOptions) -> bool:
     if (int(first.look, 16) ^ int(second.look, 16)).bit_count() > options.duplicate_bits:
         return False
     a, b = (_unpack(fact.motion) for fact in (first, second))
-    return any(difference <= options.duplicate_motion for difference in _differences(a, b))
+    return any(
+        difference <= min(options.duplicate_motion, _DIFFERENT * motion) for difference, motion in _differences(a, b)
+    )
 
 
 def _unpack(motion: str) -> Float32[np.ndarray, "T D"]:
@@ -97,8 +100,8 @@ def _unpack(motion: str) -> Float32[np.ndarray, "T D"]:
     return steps.reshape(-1, 2 * len(_POINTS)).astype(np.float32) / _LEVELS
 
 
-def _differences(a: Float32[np.ndarray, "T D"], b: Float32[np.ndarray, "U D"]) -> Iterator[float]:
-    """Root mean square difference of the motion at every shift of one against the other."""
+def _differences(a: Float32[np.ndarray, "T D"], b: Float32[np.ndarray, "U D"]) -> Iterator[tuple[float, float]]:
+    """Root mean squares of the motions' difference and of the lesser motion, at every shift of one clip."""
     least = _OVERLAP * min(len(a), len(b))
     furthest = round(_LONGEST_SHIFT * RATE)
     for shift in range(-furthest, furthest + 1):
@@ -106,5 +109,9 @@ def _differences(a: Float32[np.ndarray, "T D"], b: Float32[np.ndarray, "U D"]) -
         length = min(len(x), len(y))
         if length < least or not length:
             continue
-        difference = x[:length] - y[:length]
-        yield float(np.sqrt(np.square(difference - difference.mean(axis=0)).mean()))
+        x, y = (motion[:length] - motion[:length].mean(axis=0) for motion in (x, y))
+        yield _root_mean_square(x - y), min(_root_mean_square(x), _root_mean_square(y))
+
+
+def _root_mean_square(motion: Float32[np.ndarray, "T D"]) -> float:
+    return float(np.sqrt(np.square(motion).mean()))

@@ -33,6 +33,7 @@ from adiff_jax.prep.writer import Written, write_shard
 REPORT = "report.json"
 PAGE = "report.html"
 _JOB = "job.json"
+_VERSION = 2  # of what parts note of their clips; a run of another version cannot be gone on with
 
 Progress = Callable[[int, int], None]
 _DEFAULTS, _NO_ENCODERS, _NO_RAY = PrepareOptions(), Encoders(), RayOptions()
@@ -98,7 +99,7 @@ def prepare(
         inputs = manifest_inputs(Path(source), str(videos), options, detector, kind, texts)
     else:
         inputs = folder_inputs(str(source), options, detector or LandmarkDetector())
-    job = {"source": str(source), "encoders": encoders.name, **dataclasses.asdict(options)}
+    job = {"version": _VERSION, "source": str(source), "encoders": encoders.name, **dataclasses.asdict(options)}
     if videos is not None:
         job |= {"videos": str(videos), "texts": texts and str(texts)}
     shards = dealt(inputs, options.inputs_per_shard)
@@ -122,7 +123,7 @@ def encode_records(
         RecordError: if `records` cannot be used, or `out` holds records of another source or encoder.
     """
     verify(records)
-    job = {"source": str(records), "encoders": encoders.name}
+    job = {"version": _VERSION, "source": str(records), "encoders": encoders.name}
     options = PrepareOptions(
         duplicates=DuplicateOptions(duplicate_bits=-1),
         identities=IdentityOptions() if encoders.face else IdentityOptions(person_similarity=2.0),

@@ -76,11 +76,11 @@ class DuplicateOptions:
 
     Attributes:
         duplicate_bits: most bits, of 64, in which the perceptual hashes of their middle frames differ; -1 keeps all.
-        duplicate_motion: most mean difference of their motion, in distances between the eyes.
+        duplicate_motion: most difference of their motions, root mean square, in distances between the eyes.
     """
 
     duplicate_bits: int = 12
-    duplicate_motion: float = 0.06
+    duplicate_motion: float = 0.04
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adiff_jax.data.synthetic import clip_landmarks, render_frame, sample_person
-from adiff_jax.prep.duplicates import duplicates, look_hash, motion_signature
+from adiff_jax.prep.duplicates import _differences, _unpack, duplicates, look_hash, motion_signature
 from adiff_jax.prep.identities import identities, pack
 from adiff_jax.prep.options import DuplicateOptions, IdentityOptions
 from adiff_jax.prep.outcome import Fact
@@ -15,8 +15,12 @@ from adiff_jax.prep.outcome import Fact
 FRAMES = 50
 
 
-def fact(clip: str, person: int, motion: int, *, frames: slice = slice(None), noise: int = 0) -> Fact:
-    landmarks = clip_landmarks(person, motion, FRAMES)[frames]
+def fact(
+    clip: str, person: int, motion: int, *, frames: slice = slice(None), noise: int = 0, motion_scale: float = 1.0
+) -> Fact:
+    landmarks = clip_landmarks(person, motion, FRAMES)
+    middle = landmarks.mean(axis=0)
+    landmarks = (middle + motion_scale * (landmarks - middle))[frames]
     rng = np.random.default_rng(noise)
     picture = render_frame(sample_person(person), landmarks[len(landmarks) // 2], 64)
     if noise:
@@ -55,6 +59,14 @@ def test_others_are_no_duplicates(original):
     first_half = fact("same talk, before", 3, 4, frames=slice(0, 25))
     assert duplicates([original, *others[:2]], DuplicateOptions()) == {}
     assert duplicates([first_half, others[2]], DuplicateOptions()) == {}
+
+
+def test_faces_that_hardly_move_are_not_all_alike():
+    one, other = fact("one", 3, 4, motion_scale=0.1), fact("other", 3, 5, motion_scale=0.1)
+    again = fact("again", 3, 4, motion_scale=0.1, frames=slice(4, None))
+    assert duplicates([one, other, again], DuplicateOptions()) == {"again": "one"}
+    difference = min(difference for difference, _ in _differences(_unpack(one.motion), _unpack(other.motion)))
+    assert difference < DuplicateOptions().duplicate_motion  # which alone would not tell them apart
 
 
 def test_the_better_one_is_kept(original):

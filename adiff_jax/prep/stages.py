@@ -131,12 +131,16 @@ def _local_file(address: str) -> Iterator[Path]:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """A part of a shot that may become a clip."""
+    """A part of a shot that may become a clip.
+
+    `lost`, if the face was lost too soon, says so; but where the pictures are bad, that is the reason for it.
+    """
 
     id: str
     shot: Shot
     part: slice
     measures: Measures
+    lost: ClipRejected | None = None
 
     @property
     def first(self) -> int:
@@ -145,6 +149,8 @@ class _Part:
 
     def rejected(self, error: ClipRejected, picture: str) -> Rejection:
         assert self.shot.track is not None
+        if self.lost:  # all of the shot is
+            return Rejection(self.id, self.shot.start, self.shot.stop, error.reason, str(error), picture)
         start, stop = (round(float(self.shot.track.times[index]), 3) for index in (self.part.start, self.part.stop - 1))
         return Rejection(self.id, start, stop, error.reason, str(error), picture)
 
@@ -196,7 +202,7 @@ def _notes(video: VideoReader, shots: list[Shot], options: PrepareOptions) -> tu
 def _candidates(
     item: Item, shots: list[Shot], size: tuple[int, int], options: PrepareOptions
 ) -> tuple[list[_Part], list[Rejection]]:
-    """The parts of the shots that pass all that landmarks can tell, and those that do not."""
+    """The parts of the shots whose pictures must be looked at, and those of which landmarks tell enough."""
     parts, rejected = [], []
     for shot in shots:
         track = shot.track
@@ -206,9 +212,16 @@ def _candidates(
             continue
         cut = segments(track.found, options.shortest, options.longest)
         if not cut:
-            longest = max(part.stop - part.start for part in segments(track.found, 1, len(track)))
-            error = ("too short", f"the face is seen for {longest} frames on end, at least {options.shortest} are kept")
-            rejected.append(Rejection(f"{item.id}#{shot.first}", shot.start, shot.stop, *error, shot.picture))
+            longest = max(segments(track.found, 1, len(track)), key=lambda part: part.stop - part.start)
+            seen = longest.stop - longest.start
+            lost = ClipRejected(
+                "too short", f"the face is seen for {seen} frames on end, at least {options.shortest} are kept"
+            )
+            fragment = _Part(f"{item.id}#{shot.first}", shot, longest, {}, lost)
+            if shot.frames < options.shortest:
+                rejected.append(fragment.rejected(lost, shot.picture))
+            else:
+                parts.append(fragment)
         for part in cut:
             measures = track_measures(track, part, *size)
             candidate = _Part(f"{item.id}#{shot.first + part.start}", shot, part, measures)
@@ -270,6 +283,8 @@ def _record(
     landmarks = normalise(track.points[part.part], boxes).astype(np.float32)
     measures = picture_measures(crops, landmarks)
     check_pictures(measures, options.filters)
+    if part.lost:
+        raise part.lost
     return ClipRecord(
         info=ClipInfo(
             id=part.id,

@@ -1,11 +1,14 @@
-"""The cutting of tracks, and records of a real video."""
+"""The cutting of tracks, what is said of a lost face, and records of a real video."""
+
+import dataclasses
 
 import numpy as np
 import pytest
+from grey import OPTIONS, MeshDetector, write_video
 
 from adiff_jax.media.landmarks import LandmarkDetector
 from adiff_jax.prep.items import Item
-from adiff_jax.prep.options import PrepareOptions
+from adiff_jax.prep.options import FilterOptions, PrepareOptions, ShotOptions
 from adiff_jax.prep.stages import segments, video_clips
 
 
@@ -33,6 +36,20 @@ def test_segments_keep_every_found_frame_once_if_long_enough():
         kept = [index for part in parts for index in range(part.start, part.stop)]
         assert kept == np.flatnonzero(found).tolist()
         assert all(part.stop - part.start <= 7 for part in parts)
+
+
+@pytest.mark.parametrize(("brightness", "reason"), [(0, "too short"), (150, "too dark")])
+def test_a_lost_face_is_for_the_pictures_if_they_are_bad(tmp_path, brightness, reason):
+    write_video(tmp_path / "lost.mp4", [100] * 3 + [0] * 2 + [100] * 3)
+    options = dataclasses.replace(
+        OPTIONS,
+        shots=ShotOptions(cut_ratio=0),
+        filters=dataclasses.replace(FilterOptions.none(), min_brightness=brightness),
+    )
+    outcome, clips = video_clips(Item("lost", str(tmp_path / "lost.mp4")), MeshDetector(), options)
+    assert (outcome.reason, clips) == (reason, [])
+    (part,) = outcome.rejected
+    assert (part.clip, part.start, part.stop) == ("lost#0", 0, pytest.approx(7 / 25, abs=1e-3))
 
 
 def test_records_of_a_real_video(shared):

@@ -107,7 +107,7 @@ def _write_videos(
     chosen = pick_frames(len(driving.points), SHEET_COLUMNS)
     rows: tuple[list[np.ndarray], ...] = ([np.full_like(source, 255)], [np.full_like(source, 255)], [source])
     mark = stamp if label else lambda frame: frame
-    options = {"audio_from": driving.audio, "comment": claim.sentence()}
+    options = {"audio": driving.audio, "comment": claim.sentence()}
     with (
         VideoWriter(drafts.video, driving.fps, video.size, **options) as writer,
         VideoWriter(drafts.side_by_side, driving.fps, (4 * size, size), **options) as comparison,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from adiff_jax.media.audio import Sound
 from adiff_jax.media.crop import crop_image, crop_track, normalise, paste_back
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.landmarks import FaceLandmarks, LandmarkDetector, fill_missing
@@ -33,7 +34,7 @@ class Footage:
         times: of the frames, in seconds since the first.
         fps: average frames a second.
         width, height: of the whole pictures, in pixels.
-        audio: the file whose sound belongs to it.
+        audio: the sounds that belong to it.
         frames: opens the whole pictures, from the start; a picture's without end.
     """
 
@@ -43,7 +44,7 @@ class Footage:
     fps: Fraction
     width: int
     height: int
-    audio: Path | None
+    audio: tuple[Sound, ...]
     frames: Callable[[], Iterator[Whole]]
 
     @property
@@ -63,7 +64,7 @@ def picture_footage(image: Whole, detector: LandmarkDetector, face: int | None) 
     boxes = crop_track(track.points)
     points = normalise(track.points, boxes).astype(np.float32)
     height, width = image.shape[:2]
-    return Footage(points, boxes, np.zeros(1), PICTURE_FPS, width, height, None, frames=lambda: itertools.repeat(image))
+    return Footage(points, boxes, np.zeros(1), PICTURE_FPS, width, height, (), frames=lambda: itertools.repeat(image))
 
 
 def video_footage(
@@ -86,7 +87,10 @@ def video_footage(
         track = dataclasses.replace(track, points=smooth_landmarks(track.points, track.times))
     boxes = crop_track(track.points)
     points = normalise(track.points, boxes).astype(np.float32)
-    footage = Footage(points, boxes, track.times, fps, width, height, path, lambda: (frame.image for frame in frames()))
+    audio = (Sound(path),)
+    footage = Footage(
+        points, boxes, track.times, fps, width, height, audio, lambda: (frame.image for frame in frames())
+    )
     return footage, track
 
 

@@ -24,6 +24,7 @@ from adiff_jax.data.synthetic import (
 )
 from adiff_jax.data.synthetic.mesh import NUM_LANDMARKS
 from adiff_jax.media import motion_file
+from adiff_jax.media.audio import Sound
 from adiff_jax.media.crop import crop_image
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.files import existing_file
@@ -84,7 +85,7 @@ class Driving:
         neutral: landmarks of the face at rest, on the same scale.
         times: of the frames, in seconds since the first.
         fps: average frames a second.
-        audio: the file whose sound belongs to it.
+        audio: the sounds that belong to it.
         frames: opens the frames, cropped to the face, from the start.
         sha256: of the file; None if synthetic.
     """
@@ -94,7 +95,7 @@ class Driving:
     neutral: Float32[np.ndarray, "478 3"]
     times: Float[np.ndarray, "F"]
     fps: Fraction
-    audio: Path | None
+    audio: tuple[Sound, ...]
     frames: Callable[[], Iterator[Picture]]
     sha256: str | None = None
 
@@ -198,7 +199,7 @@ def load_driving(
         neutral,
         footage.times,
         footage.fps,
-        path,
+        footage.audio,
         lambda: footage.crops(size),
         fingerprint(path),
     )
@@ -240,7 +241,7 @@ def _recorded_driving(path: Path, size: int, max_frames: int | None) -> Driving:
         neutral=track.neutral,
         times=track.times,
         fps=track.fps,
-        audio=None,
+        audio=(),
         frames=lambda: (draw_landmarks(points, size) for points in track.points),
         sha256=fingerprint(path),
     )
@@ -254,7 +255,7 @@ def _synthetic_driving(seed: int, size: int, num_frames: int) -> Driving:
         neutral=_at_rest(clip.person),
         times=clip.times,
         fps=Fraction(SYNTHETIC_FPS),
-        audio=None,
+        audio=(),
         frames=lambda: iter(clip.frames),
     )
 

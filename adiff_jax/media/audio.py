@@ -1,11 +1,16 @@
-"""The sound of one file carried over to another: packets copied where MP4 holds the codec, else encoded to AAC."""
+"""Sound carried over from files to a video: packets copied where MP4 holds the codec, else encoded to AAC."""
 
+import contextlib
+import dataclasses
 import logging
-import os
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import av
+import numpy as np
+from jaxtyping import Float32
 
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.files import existing_file
@@ -18,86 +23,86 @@ _AAC_RATE = 48_000  # samples a second
 _AAC_FRAME = 1024  # samples
 _RUN_UP = 2  # packets: a decoder needs the one before the start, which the file's edit list then hides
 
+Wave = Float32[np.ndarray, "channels samples"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """What is heard of a file, on a clock of its own.
+
+    Attributes:
+        path: a media file; one without sound is silent.
+        begin: when its first video frame is shown, in seconds.
+        end: from when on it is not heard, in seconds; None is its own end.
+    """
+
+    path: Path
+    begin: Fraction = Fraction(0)
+    end: Fraction | None = None
+
 
 class AudioTrack:
-    """Copies the first audio stream of `source` into `output`, a stretch at a time; a context manager.
+    """Puts sounds one after the other into `output`, a stretch at a time; a context manager.
 
-    A source without sound gives a track that writes nothing. Damaged sound is left out from where the damage begins,
-    with a warning: it is no reason to lose the video.
+    Of each file it is the first stream. The sound of one file alone is copied if MP4 holds its codec; else AAC is made,
+    with silence between the sounds. Where none has sound, nothing is written. Damaged sound is left out from where the
+    damage begins, with a warning: it is no reason to lose the video.
 
     Args:
-        source: a media file.
+        sounds: in order of time.
         output: an MP4 container that is being written.
 
     Raises:
-        MediaError: `source` cannot be read.
+        MediaError: a file cannot be read.
     """
 
-    def __init__(self, source: str | os.PathLike, output: av.container.OutputContainer):
-        self._path = existing_file(source, "video or sound file")
+    def __init__(self, sounds: Sequence[Sound], output: av.container.OutputContainer):
         self._output = output
-        try:
-            self._input = av.open(str(self._path), options=input_options())
-        except (av.FFmpegError, OSError) as error:
-            raise MediaError(f"{self._path}: its sound cannot be read ({error.strerror})") from error
-        self._source = next(iter(self._input.streams.audio), None)
-        video = next(iter(self._input.streams.video), None)
-        self._origin = Fraction(0)
-        if video and video.start_time:
-            self._origin = video.start_time * video.time_base
-        self._copied = self._source is not None and self._source.codec_context.codec.canonical_name in _MP4_CODECS
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(_File(sound)) for sound in sounds]
+            self._stack = stack.pop_all()
+        files = [file for file in files if file.stream]
+        alone = len(files) == 1 and files[0].sound.begin == 0 and files[0].sound.end is None
+        self._copied = alone and files[0].stream.codec_context.codec.canonical_name in _MP4_CODECS
+        self._stream = None
+        pieces: Iterator[av.Packet | av.AudioFrame] = iter(())
         if self._copied:
-            self._stream = output.add_stream_from_template(self._source)
-        elif self._source:
-            layout = "mono" if self._source.codec_context.channels == 1 else "stereo"
+            self._stream = output.add_stream_from_template(files[0].stream)
+            pieces = files[0].packets()
+        elif files:
+            mono = all(file.stream.codec_context.channels == 1 for file in files)
+            layout = "mono" if mono else "stereo"
             self._stream = output.add_stream("aac", rate=_AAC_RATE, layout=layout)
-            self._resampler = av.AudioResampler("fltp", layout, _AAC_RATE, frame_size=_AAC_FRAME)
-        self._pieces = self._read()
+            pieces = _frames(files, layout)
+        self._pieces = pieces
         self._next = next(self._pieces, None)
 
     def __enter__(self) -> "AudioTrack":
         return self
 
     def __exit__(self, *error) -> None:
-        self._input.close()
+        self._stack.close()
 
     def write(self, start: Fraction, end: Fraction) -> None:
         """Writes the sound up to `end` that is not written yet.
 
         Args:
-            start: when the output begins, in seconds since the first video frame of the source; the same in every call.
+            start: when the output begins, in seconds on the clock of the sounds; the same in every call.
             end: up to when, in seconds on the same clock.
         """
         while self._next is not None:
             piece = self._next
-            shift = self._origin + start
             time = piece.pts * piece.time_base
-            if time >= self._origin + end:
+            if time >= end:
                 return
-            if time + _RUN_UP * _duration(piece) > shift:
-                self._mux(piece, round(shift / piece.time_base))
+            if time + _RUN_UP * _duration(piece) > start:
+                self._mux(piece, round(start / piece.time_base))
             self._next = next(self._pieces, None)
 
     def finish(self) -> None:
         """Writes what the encoder still holds."""
-        if self._source and not self._copied:
+        if self._stream is not None and not self._copied:
             self._output.mux(self._stream.encode(None))
-
-    def _read(self) -> Iterator[av.Packet | av.AudioFrame]:
-        """Packets to copy, or frames to encode."""
-        if self._source is None:
-            return
-        try:
-            for packet in self._input.demux(self._source):
-                if not self._copied:
-                    for frame in packet.decode():
-                        yield from self._resampler.resample(frame)
-                elif packet.pts is not None:
-                    yield packet
-            if not self._copied:
-                yield from self._resampler.resample(None)
-        except (av.FFmpegError, OSError) as error:
-            _log.warning("%s: the sound is damaged and ends early (%s)", self._path, error.strerror)
 
     def _mux(self, piece: av.Packet | av.AudioFrame, ticks: int) -> None:
         piece.pts -= ticks
@@ -107,6 +112,97 @@ class AudioTrack:
             self._output.mux(piece)
         else:
             self._output.mux(self._stream.encode(piece))
+
+
+class _File:
+    """The sound of one file, with times from its first video frame on; a context manager."""
+
+    def __init__(self, sound: Sound):
+        self.sound = sound
+        self.path = existing_file(sound.path, "video or sound file")
+        try:
+            self._input = av.open(str(self.path), options=input_options())
+        except (av.FFmpegError, OSError) as error:
+            raise MediaError(f"{self.path}: its sound cannot be read ({error.strerror})") from error
+        self.stream = next(iter(self._input.streams.audio), None)
+        video = next(iter(self._input.streams.video), None)
+        self._origin = video.start_time * video.time_base if video and video.start_time else Fraction(0)
+
+    def __enter__(self) -> "_File":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._input.close()
+
+    def packets(self) -> Iterator[av.Packet]:
+        """As they are."""
+        with self._to_the_damage():
+            for packet in self._input.demux(self.stream):
+                if packet.pts is not None:
+                    ticks = round(self._origin / packet.time_base)
+                    packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+                    yield packet
+
+    def waves(self, layout: str) -> Iterator[tuple[int, Wave]]:
+        """What is heard of it, with the sample of the common clock that each wave begins at."""
+        resampler = av.AudioResampler("fltp", layout, _AAC_RATE)
+        first = round(self.sound.begin * _AAC_RATE)
+        last = math.inf if self.sound.end is None else round(self.sound.end * _AAC_RATE)
+        with self._to_the_damage():
+            for frame in self._resampled(resampler):
+                at = first + round((frame.pts * frame.time_base - self._origin) * _AAC_RATE)
+                wave = frame.to_ndarray()
+                heard = slice(max(0, first - at), min(wave.shape[1], last - at))
+                if at >= last:
+                    return
+                if heard.start < heard.stop:
+                    yield at + heard.start, wave[:, heard]
+
+    def _resampled(self, resampler: av.AudioResampler) -> Iterator[av.AudioFrame]:
+        for packet in self._input.demux(self.stream):
+            for frame in packet.decode():
+                yield from resampler.resample(frame)
+        yield from resampler.resample(None)
+
+    @contextlib.contextmanager
+    def _to_the_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            _log.warning("%s: the sound is damaged and ends early (%s)", self.path, error.strerror)
+
+
+def _frames(files: Sequence[_File], layout: str) -> Iterator[av.AudioFrame]:
+    """Frames for the encoder, all as long as it takes them but the last."""
+    at, held = 0, np.zeros((1 if layout == "mono" else 2, 0), np.float32)
+    for begin, wave in _gapless(piece for file in files for piece in file.waves(layout)):
+        at = at if held.size else begin
+        held = np.concatenate([held, wave], axis=1)
+        while held.shape[1] >= _AAC_FRAME:
+            yield _frame(held[:, :_AAC_FRAME], at, layout)
+            at, held = at + _AAC_FRAME, held[:, _AAC_FRAME:]
+    if held.size:
+        yield _frame(held, at, layout)
+
+
+def _gapless(waves: Iterator[tuple[int, Wave]]) -> Iterator[tuple[int, Wave]]:
+    """The waves with silence between them; where two overlap, the later one loses its beginning."""
+    end = None
+    for at, wave in waves:
+        end = at if end is None else end
+        for quiet in range(end, at, _AAC_FRAME):
+            yield quiet, np.zeros((len(wave), min(_AAC_FRAME, at - quiet)), np.float32)
+        end = max(end, at)
+        yield end, wave[:, end - at :]
+        end = max(end, at + wave.shape[1])
+
+
+def _frame(wave: Wave, at: int, layout: str) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave), format="fltp", layout=layout)
+    frame.sample_rate = _AAC_RATE
+    frame.time_base = Fraction(1, _AAC_RATE)
+    frame.pts = at
+    return frame
 
 
 def _duration(piece: av.Packet | av.AudioFrame) -> Fraction:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from jaxtyping import UInt8
 
-from adiff_jax.media.audio import AudioTrack
+from adiff_jax.media.audio import AudioTrack, Sound
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.files import existing_file, write_aside
 from adiff_jax.media.limits import LOCAL, Limits, input_options, megapixels
@@ -213,13 +213,12 @@ class VideoWriter:
         fps: frames a second; sets the time of frames that are written without one.
         size: width and height of the frames, in pixels. An odd one is made even, as yuv420p needs, by repeating the
             last column or row.
-        audio_from: a media file whose sound is kept, over the time that the frames span; None, or one without sound:
-            a silent video.
+        audio: sounds that are kept, over the time that the frames span; without any the video is silent.
         comment: goes into the file's metadata.
         crf: x264's constant rate factor, 0 (lossless) to 51.
 
     Raises:
-        MediaError: `path` cannot be written, or `audio_from` cannot be read.
+        MediaError: `path` cannot be written, or a file of `audio` cannot be read.
     """
 
     def __init__(
@@ -228,7 +227,7 @@ class VideoWriter:
         fps: Fraction | float | int,
         size: tuple[int, int],
         *,
-        audio_from: str | os.PathLike | None = None,
+        audio: Sequence[Sound] = (),
         comment: str | None = None,
         crf: int = 16,
     ):
@@ -248,7 +247,7 @@ class VideoWriter:
             if comment:
                 self._container.metadata["comment"] = comment
             self._stream = self._add_video(crf)
-            self._audio = stack.enter_context(AudioTrack(audio_from, self._container)) if audio_from else None
+            self._audio = stack.enter_context(AudioTrack(audio, self._container)) if audio else None
             stack.push(self._finish)
             self._stack = stack.pop_all()
 
@@ -267,7 +266,7 @@ class VideoWriter:
 
         Args:
             image: the frame.
-            time: in seconds since the first frame of `audio_from`; None puts it one frame period after the one before.
+            time: in seconds on the clock of `audio`; None puts it one frame period after the one before.
                 The first frame's time becomes the start of the video.
 
         Raises:

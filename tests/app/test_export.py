@@ -47,7 +47,7 @@ def reenactment(num_frames: int = 12, fails_at: int | None = None, times: np.nda
             neutral=np.zeros((478, 3), np.float32),
             times=np.arange(num_frames) / 24 if times is None else times,
             fps=Fraction(24),
-            audio=None,
+            audio=(),
             frames=lambda: iter([picture(100)] * num_frames),
             sha256="2" * 64,
         ),

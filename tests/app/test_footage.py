@@ -17,6 +17,7 @@ from adiff_jax.app.motion_options import MotionOptions
 from adiff_jax.app.sheets import draw_landmarks
 from adiff_jax.data.synthetic import render_clip
 from adiff_jax.media import transfer
+from adiff_jax.media.audio import Sound
 from adiff_jax.media.landmarks import FaceLandmarks, LandmarkDetector
 from adiff_jax.media.video import Frame, VideoWriter, read_video
 
@@ -104,7 +105,7 @@ def test_a_video_is_a_source_too(video, detector) -> None:
     source = load_source(video, SIZE, detector)
     assert source.footage.is_video
     assert len(list(source.crops())) == len(source.footage.points) == FRAMES
-    assert source.footage.audio == video
+    assert source.footage.audio == (Sound(video),)
     crops = list(source.crops())
     assert any(np.array_equal(source.picture, crop) for crop in crops), "the person is one of the frames"
     assert len(load_source(video, SIZE, detector, max_frames=5).footage.points) == 5
@@ -186,9 +187,9 @@ def test_the_shorter_of_the_two_sets_the_length(video, detector, driving) -> Non
     ("region", "whose"), [("all", "driver"), ("lips", "driver"), ("pose", "source"), ("eyes", "source")]
 )
 def test_sound_is_that_of_whose_lips_are_seen(video, detector, driving, region, whose) -> None:
-    loud = Driving(**{**vars(driving), "audio": Path("driver.mp4")})
+    loud = Driving(**{**vars(driving), "audio": (Sound(Path("driver.mp4")),)})
     following = follow_motion(load_source(video, SIZE, detector), loud, MotionOptions(region=region))
-    assert following.driving.audio == {"driver": Path("driver.mp4"), "source": video}[whose]
+    assert following.driving.audio == (Sound({"driver": Path("driver.mp4"), "source": video}[whose]),)
 
 
 def test_a_motion_file_drives_as_the_video_did(video, detector, tmp_path) -> None:
@@ -196,7 +197,7 @@ def test_a_motion_file_drives_as_the_video_did(video, detector, tmp_path) -> Non
     save_motion(tmp_path / "a.safetensors", driver)
     shared = load_driving(tmp_path / "a.safetensors", SIZE, detector, max_frames=7)
     np.testing.assert_array_equal(shared.points, driver.points[:7])
-    assert (shared.fps, shared.audio, shared.name) == (driver.fps, None, "a.safetensors")
+    assert (shared.fps, shared.audio, shared.name) == (driver.fps, (), "a.safetensors")
     source = synthetic_source(3, SIZE)
     expected = follow_motion(source, load_driving(video, SIZE, detector), MotionOptions()).landmarks
     save_motion(tmp_path / "b.safetensors", driver)

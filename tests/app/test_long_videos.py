@@ -1,9 +1,11 @@
 """Long videos: in chunks, with flat memory, interrupted and resumed, and added to."""
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import jax
@@ -12,8 +14,12 @@ import pytest
 from tiny import tiny_bundle
 
 from adiff_jax.app.cli import main
+from adiff_jax.app.inputs import load_driving
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
 from adiff_jax.app.pipeline.store import LatentStore
+from adiff_jax.app.pipeline.video import follow
+from adiff_jax.media.audio import Sound
+from adiff_jax.media.landmarks import LandmarkDetector
 from adiff_jax.media.video import read_video
 
 FRAMES = 12
@@ -116,6 +122,18 @@ def test_a_video_is_added_to(pipeline: AnchoredDiffusionPipeline, plan: str) -> 
     assert after.shape[0] == FRAMES + 5
     longest = pipeline.extend(longer, "synthetic:3", max_frames=2)
     np.testing.assert_array_equal(latents_of(longest)[: FRAMES + 5], after)
+
+
+def test_each_driver_is_heard_while_it_is_followed() -> None:
+    drivers = [load_driving(f"synthetic:{seed}", 32, LandmarkDetector, max_frames=FRAMES) for seed in (1, 2, 3)]
+    first, second, third = (
+        dataclasses.replace(driver, audio=(Sound(Path(f"{index}.mp4")),)) for index, driver in enumerate(drivers)
+    )
+    whole = follow(follow(first, second), third)
+    begins = [Fraction(float(whole.times[index * FRAMES])) for index in range(3)]
+    assert [sound.path.stem for sound in whole.audio] == ["0", "1", "2"]
+    assert [sound.begin for sound in whole.audio] == begins
+    assert [sound.end for sound in whole.audio] == [*begins[1:], None]
 
 
 def test_what_cannot_be_added_to_is_refused(pipeline: AnchoredDiffusionPipeline) -> None:

@@ -1,9 +1,12 @@
 """The driver's sound stays, in step with the pictures and no longer than they."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
 
+from adiff_jax.media.audio import Sound
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.video import VideoWriter, read_video
 
@@ -28,7 +31,7 @@ def onset(wave):
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "pcm_s16le"), ("a.mp4", "libmp3lame")])
 def test_sound_is_kept_in_step_and_trimmed(raw_video, tmp_path, gradient, name, codec):
     driver = raw_video(gradient(50), name, tone=codec)  # silent for 0.5 s, then 440 Hz up to 2 s
-    with VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=driver) as writer:
+    with VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio=[Sound(driver)]) as writer:
         for image in gradient(25):
             writer.write(image)
     wave, kept = sound(tmp_path / "b.mp4")
@@ -39,7 +42,7 @@ def test_sound_is_kept_in_step_and_trimmed(raw_video, tmp_path, gradient, name, 
 
 def test_sound_follows_the_times_of_the_frames(raw_video, tmp_path, gradient):
     driver = raw_video(gradient(50), tone="aac")
-    with read_video(driver) as video, VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=driver) as writer:
+    with read_video(driver) as video, VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio=[Sound(driver)]) as writer:
         for frame in video:
             if 0.2 <= frame.time < 1:
                 writer.write(frame.image, frame.time)
@@ -49,7 +52,7 @@ def test_sound_follows_the_times_of_the_frames(raw_video, tmp_path, gradient):
 
 def test_copying_does_not_encode_anew(raw_video, tmp_path, gradient):
     driver = raw_video(gradient(25), tone="aac")
-    with VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=driver) as writer:
+    with VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio=[Sound(driver)]) as writer:
         for image in gradient(25):
             writer.write(image)
     packets = []
@@ -62,12 +65,37 @@ def test_copying_does_not_encode_anew(raw_video, tmp_path, gradient):
 
 def test_a_driver_without_sound_gives_a_silent_video(raw_video, tmp_path, gradient):
     driver = raw_video(gradient(5))
-    with VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=driver) as writer:
+    with VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio=[Sound(driver)]) as writer:
         writer.write(gradient(1)[0])
     assert sound(tmp_path / "b.mp4") == (None, None)
 
 
 def test_a_missing_driver_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(MediaError, match="no such"):
-        VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio_from=tmp_path / "none.mp4")
+        VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio=[Sound(tmp_path / "none.mp4")])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("codecs", [("aac", "aac"), ("pcm_s16le", "libmp3lame")])
+def test_sounds_follow_one_another(raw_video, tmp_path, gradient, codecs):
+    # Each silent for 0.5 s, then 440 Hz: heard to 1 s, nothing to 1.4 s, and again from 1.4 s on.
+    first, second = (raw_video(gradient(50), f"{index}.mkv", tone=codec) for index, codec in enumerate(codecs))
+    sounds = [Sound(first, end=Fraction(1)), Sound(second, begin=Fraction(7, 5))]
+    with VideoWriter(tmp_path / "c.mp4", 25, (96, 64), audio=sounds) as writer:
+        for image in gradient(75):
+            writer.write(image)
+    wave, kept = sound(tmp_path / "c.mp4")
+    assert kept == "aac"
+    assert len(wave) / 48000 == pytest.approx(3, abs=0.06)
+    loud = np.sqrt(np.convolve(np.square(wave), np.ones(480) / 480, "same")) > 0.02
+    changes = np.flatnonzero(np.diff(loud)) / 48000
+    assert changes[:3] == pytest.approx([0.5, 1, 1.9], abs=0.03)
+
+
+def test_a_silent_file_among_sounds_is_a_pause(raw_video, tmp_path, gradient):
+    quiet, loud = raw_video(gradient(25), "quiet.mp4"), raw_video(gradient(50), "loud.mp4", tone="aac")
+    sounds = [Sound(quiet, end=Fraction(1)), Sound(loud, begin=Fraction(1))]
+    with VideoWriter(tmp_path / "c.mp4", 25, (96, 64), audio=sounds) as writer:
+        for image in gradient(60):
+            writer.write(image)
+    assert onset(sound(tmp_path / "c.mp4")[0]) == pytest.approx(1.5, abs=0.03)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adiff_jax.media.audio import AudioTrack
+from adiff_jax.media.audio import AudioTrack, Sound
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.limits import LOCAL, UPLOADS, Limits
 from adiff_jax.media.pictures import check_picture, is_picture, read_picture
@@ -157,7 +157,7 @@ def test_text_is_no_video_and_opens_nothing_else(tmp_path: Path, text: str, name
     with pytest.raises(MediaError, match="not a video that can be read"):
         read_video(path)
     with av.open(str(tmp_path / "out.mp4"), "w") as output, pytest.raises(MediaError, match="sound cannot be read"):
-        AudioTrack(path, output)
+        AudioTrack([Sound(path)], output)
 
 
 def test_a_picture_is_no_video(tmp_path: Path) -> None:

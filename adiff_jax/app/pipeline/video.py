@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Array, Float, Float32, UInt8
@@ -59,15 +60,21 @@ class GeneratedVideo:
 
 
 def follow(first: Driving, second: Driving) -> Driving:
-    """One driver after the other, each in its own face crop; without sound, since files have one sound each."""
+    """One driver after the other, each in its own face crop and with its own sound."""
     later = second.times - second.times[0] + first.times[-1] + 1 / float(first.fps)
+    begin = Fraction(float(later[0]))
+    heard = (dataclasses.replace(sound, end=sound.end or begin) for sound in first.audio)
+    then = (
+        dataclasses.replace(sound, begin=begin + sound.begin, end=sound.end and begin + sound.end)
+        for sound in second.audio
+    )
     return Driving(
         name=f"{first.name}, {second.name}",
         points=np.concatenate([first.points, second.points]),
         neutral=first.neutral,
         times=np.concatenate([first.times, later]),
         fps=first.fps,
-        audio=None,
+        audio=(*heard, *then),
         frames=lambda: itertools.chain(first.frames(), second.frames()),
         sha256=first.sha256,
     )

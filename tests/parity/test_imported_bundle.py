@@ -18,6 +18,7 @@ import torch_reference as reference
 import transformers
 
 from adiff_jax.app.cli import main
+from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
 from adiff_jax.data.captions import train_tokenizer
 from adiff_jax.models.autoencoder import AutoencoderConfig
 from adiff_jax.models.clip import CLIPConfig
@@ -84,6 +85,12 @@ def test_a_bundle(imported: Path, tmp_path: Path) -> None:
         assert getattr(bundle, family) == config
         jax.tree.map(np.testing.assert_array_equal, getattr(bundle, f"{family}_params"), params)
     assert (bundle.scheduler.schedule, bundle.scheduler.prediction) == ("linear", "epsilon")
+
+    options = {"num_inference_steps": 2, "guidance_clip": 1.0, "guidance_landmarks": 1.0}
+    pipeline = AnchoredDiffusionPipeline(bundle)
+    video = np.stack([*pipeline.reenact("synthetic:7", "synthetic:1", max_frames=4, **options)])
+    assert video.shape == (4, 32, 32, 3)
+    assert video.std() > 1
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from adiff_jax.runtime.sharding import (
 from adiff_jax.runtime.signals import StopSignals
 from adiff_jax.train.health import Readings, check_health, record_skipped
 from adiff_jax.train.samples import write_samples
-from adiff_jax.train.start import open_checkpoints, open_data, open_task, record_run, restore, with_weights
+from adiff_jax.train.start import hold, open_checkpoints, open_data, open_task, record_run, restore, with_weights
 from adiff_jax.train.state import abstract_state, boxed_state, create_state, make_optimizer, make_schedule
 from adiff_jax.train.step import Metrics, make_step
 from adiff_jax.train.task import Batch, Task
@@ -54,10 +54,12 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
 
     Raises:
         TrainingError: if more than `config.max_skipped` steps in a row had no finite gradient.
-        ValueError: if the config does not fit together, a checkpoint does not fit the config, or hosts disagree.
+        ValueError: if the config does not fit together, a checkpoint does not fit the config, hosts disagree, or
+            another run is at work in `workdir`.
     """
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopSignals())
+        stack.enter_context(hold(workdir))
 
         # Data and task
         source = open_data(config)

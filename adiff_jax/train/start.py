@@ -8,10 +8,11 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import filelock
 import grain
 import jax
 import ml_collections
@@ -30,6 +31,27 @@ from adiff_jax.train.tasks import make_task
 from adiff_jax.weights.tensors import load_tensors
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+@contextlib.contextmanager
+def hold(workdir: Path) -> Iterator[None]:
+    """Keeps other runs out of a run directory, made if it is not there, until this one ends in whatever way.
+
+    Raises:
+        ValueError: on every host, if another run is at work there.
+    """
+    lock, problem = filelock.FileLock(workdir / "run.lock"), None
+    if is_leader():
+        workdir.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            problem = ValueError(f"another run is at work in {workdir}: wait for its end, or choose another --workdir")
+    share(problem)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def open_data(config: ml_collections.ConfigDict) -> ClipSource:

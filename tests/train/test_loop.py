@@ -21,6 +21,7 @@ from adiff_jax.runtime.checkpoints import Checkpoints
 from adiff_jax.train import loop
 from adiff_jax.train.health import TrainingError, batch_ids
 from adiff_jax.train.loop import train
+from adiff_jax.train.start import hold
 from adiff_jax.weights.tensors import load_tensors
 
 
@@ -106,6 +107,12 @@ class TestTrain:
         train(toy_config(steps=6), tmp_path / "whole")
         np.testing.assert_array_equal(final_gain(tmp_path / "second"), final_gain(tmp_path / "whole"))
         assert [row["step"] for row in scalars(tmp_path / "second")] == [6]
+
+    def test_two_runs_at_a_time_are_one_too_many(self, tmp_path: Path) -> None:
+        with hold(tmp_path), pytest.raises(ValueError, match="another run is at work in"):
+            train(toy_config(), tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] in ([], ["run.lock"])
+        assert train(toy_config(), tmp_path)
 
     def test_own_checkpoint_comes_before_resume(self, tmp_path: Path) -> None:
         train(toy_config(steps=2), tmp_path)

@@ -113,12 +113,17 @@ def _resample(
     kernel: Image.Resampling = Image.Resampling.LANCZOS,
 ) -> UInt8[np.ndarray, "h w *C"]:
     """The region (left, top, right, bottom) at `size` (width, height); outside the image its border is repeated."""
-    starts, indices = [], []
+    starts, inside, beyond = [], [], []
     for low, high, pixels, length in zip(region[:2], region[2:], size, image.shape[1::-1], strict=True):
         margin = _FILTER_SUPPORT * max(1, (high - low) / pixels)
         start, stop = math.floor(low - margin), math.ceil(high + margin)
         starts.append(start)
-        indices.append(np.clip(np.arange(start, stop), 0, length - 1))
-    window = Image.fromarray(image[np.ix_(indices[1], indices[0])])
+        first, last = min(max(start, 0), length - 1), max(min(stop, length), 1)
+        before = min(max(-start, 0), stop - start - 1)
+        inside.append(slice(first, last))
+        beyond.append((before, stop - start - before - (last - first)))
+    window = image[inside[1], inside[0]]
+    if any(map(any, beyond)):
+        window = np.pad(window, [*beyond[::-1], *[(0, 0)] * (image.ndim - 2)], mode="edge")
     shifted = tuple(value - start for value, start in zip(region, starts * 2, strict=True))
-    return np.asarray(window.resize(size, kernel, box=shifted))
+    return np.asarray(Image.fromarray(window).resize(size, kernel, box=shifted))

@@ -72,6 +72,15 @@ def test_crop_repeats_the_border(rng):
     np.testing.assert_array_equal(far, np.broadcast_to(image[-1, -1], far.shape))
 
 
+def test_a_box_anywhere_sees_the_picture_with_its_border_repeated():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        image = rng.integers(0, 256, (*rng.integers(1, 30, 2), 3), dtype=np.uint8)
+        box = np.array([*rng.uniform(-40, 70, 2), rng.uniform(1, 40)])
+        wide = np.pad(image, [(200, 200), (200, 200), (0, 0)], mode="edge")
+        np.testing.assert_array_equal(crop_image(image, box, 8), crop_image(wide, box + np.array([200, 200, 0]), 8))
+
+
 def test_shrinking_does_not_alias():
     board = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
     image = np.repeat(board[..., None], 3, axis=-1)

@@ -64,7 +64,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     variant, tiny = parse_arg(arg, VARIANTS)
     config = base_config("sdit", VARIANTS[variant])
     config.batch_size = 16
-    config.steps = 6_000
+    config.steps = 10_200
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_steps = 200
     config.optimizer.schedule = "cosine"
@@ -76,7 +76,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.data.far_anchor = 0.5  # share of sequences whose anchor is any frame of the clip, as sampling meets it
 
     config.diffusion = ml_collections.ConfigDict(dataclasses.asdict(DiffusionConfig(schedule="cosine", prediction="v")))
-    config.regions = ml_collections.ConfigDict(dataclasses.asdict(RegionWeights()))
+    config.regions = ml_collections.ConfigDict(dataclasses.asdict(RegionWeights(features=8.0)))
     config.loss = ml_collections.ConfigDict()
     config.loss.min_snr_gamma = 0.0  # 5.0 for Min-SNR-5 weighting; 0 for none
     config.loss.drop_clip = 0.1
@@ -95,6 +95,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         config.optimizer.warmup_steps = 500
         config.optimizer.schedule = "constant"
         config.diffusion = ml_collections.ConfigDict(dataclasses.asdict(DiffusionConfig()))
+        config.regions = ml_collections.ConfigDict(dataclasses.asdict(RegionWeights()))
         config.model.dtype = "bfloat16"
         config.model.remat = True
         config.checkpoint.every = 5_000

@@ -26,7 +26,8 @@ class SamplingOptions:
         spacing: which noise levels the steps visit.
         guidance_clip: weight of the person's CLIP embedding; 1 is no guidance.
         guidance_landmarks: weight of the landmarks; 1 is no guidance.
-        guidance_interval: noise levels at which guidance acts, as fractions of training's steps; others cost less.
+        guidance_interval: noise levels at which guidance acts, as fractions of training's steps; others cost less. At
+            the highest, where colours are settled, it would lead away from the person.
         method: how a video longer than the model's sequences is put together: anchored, or what it is compared with.
         plan: how anchored sampling deals frames into groups.
         anchor: how anchored groups share the anchor frame: the first group's, or the mean over groups.
@@ -41,8 +42,8 @@ class SamplingOptions:
     eta: float = 1.0
     spacing: Spacing = "trailing"
     guidance_clip: float = 1.5
-    guidance_landmarks: float = 2.0
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_landmarks: float = 4.0
+    guidance_interval: tuple[float, float] = (0.0, 0.7)
     method: Method = "anchored"
     plan: Dealing = "shifted"
     anchor: Share = "first"

@@ -59,10 +59,10 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
     """
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopSignals())
-        stack.enter_context(hold(workdir))
 
         # Data and task
         source = open_data(config)
+        stack.enter_context(hold(workdir))
         record_run(config, workdir)
         task = open_task(config, source, workdir)
         check_parts(task, config)

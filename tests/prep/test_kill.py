@@ -16,7 +16,7 @@ from grey import OPTIONS, SlowDetector, encoders, snapshot, write_videos
 from adiff_jax.data.source import MANIFEST
 from adiff_jax.prep.engine import prepare
 
-KILLS = int(os.environ.get("ADIFF_TEST_KILLS", "4"))
+KILLS = int(os.environ.get("ADIFF_KILLS", "4"))
 PAUSE = 0.02  # seconds a video, for which the detector does nothing
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adiff_jax.data.storage import LOCK
 from adiff_jax.data.synthetic.mesh import VERTICES
 from adiff_jax.media.errors import NoFaceError
 from adiff_jax.media.landmarks import FaceLandmarks, LandmarkDetector
@@ -111,4 +112,6 @@ def write_videos(folder: Path, count: int) -> Path:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All files but the lock."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

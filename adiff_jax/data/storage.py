@@ -8,9 +8,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import fsspec
 
 ASIDE = ".tmp"
+LOCK = ".lock"
 
 
 class Folder:
@@ -144,6 +146,27 @@ class Folder:
         elif self.exists(name):
             files, root = self._remote()
             files.rm_file(f"{root}/{name}")
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator["Folder"]:
+        """This folder, with all other writers kept out until the context or the process ends, in whatever way.
+
+        An address has no locks: nothing keeps two writers of one apart.
+
+        Raises:
+            ValueError: another process is in it.
+        """
+        if not self.is_local:
+            yield self
+            return
+        lock = self._path(LOCK)
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            held = filelock.FileLock(lock).acquire(timeout=0)
+        except filelock.Timeout:
+            raise ValueError(f"{self}: another process is writing to this folder; wait for it, or stop it") from None
+        with held:
+            yield self
 
     def clean(self) -> None:
         """Removes what killed writers left."""

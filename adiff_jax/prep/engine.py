@@ -88,6 +88,7 @@ def prepare(
 
     Raises:
         RecordError: if there is no input, none could be used, or `out` holds records of another source or options.
+        ValueError: if another process is at work in `out`.
     """
     if str(source).startswith("synthetic:"):
         inputs = synthetic_inputs(str(source), options)
@@ -104,7 +105,8 @@ def prepare(
         job |= {"videos": str(videos), "texts": texts and str(texts)}
     shards = dealt(inputs, options.inputs_per_shard)
     make = _maker(engine, workers, ray, encoders)
-    return _run(Folder(out), job, shards, make, options, progress)
+    with Folder(out).writer() as folder:
+        return _run(folder, job, shards, make, options, progress)
 
 
 def encode_records(
@@ -121,6 +123,7 @@ def encode_records(
 
     Raises:
         RecordError: if `records` cannot be used, or `out` holds records of another source or encoder.
+        ValueError: if another process is at work in `out`.
     """
     verify(records)
     job = {"version": _VERSION, "source": str(records), "encoders": encoders.name}
@@ -129,7 +132,8 @@ def encode_records(
         identities=IdentityOptions() if encoders.face else IdentityOptions(person_similarity=2.0),
     )
     make = _maker(engine, workers, ray, encoders)
-    return _run(Folder(out), job, record_shards(records), make, options, progress)
+    with Folder(out).writer() as folder:
+        return _run(folder, job, record_shards(records), make, options, progress)
 
 
 Maker = Callable[[Folder, Mapping[int, Sequence[Input]]], Iterator[tuple[int, Part]]]

@@ -143,6 +143,19 @@ def test_a_new_video_is_added(videos, tmp_path):
     assert len(ShardSource(tmp_path / "out")) == 4
 
 
+def test_a_folder_has_one_writer(videos, tmp_path):
+    seen = []
+
+    def second_run(done, total):
+        with pytest.raises(ValueError, match="another process is writing"):
+            run(videos, tmp_path)
+        seen.append(done)
+
+    run(videos, tmp_path, progress=second_run)
+    assert seen
+    run(videos, tmp_path)  # afterwards it is open
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_loses_nothing_but_what_kills_it(tmp_path):
     folder = write_videos(tmp_path / "videos", 5)

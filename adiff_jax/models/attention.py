@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from adiff_jax.models.platform import platform
+
 AUTO = "auto"
 KERNELS = (AUTO, "xla", "by_head", "cudnn", "splash")
 
@@ -61,15 +63,6 @@ def attention(
             return splash_attention(query, key, value, interpret=platform() != "tpu")
         case _:
             raise ValueError(f"attention kernel {kernel!r} is none of {', '.join(KERNELS)}")
-
-
-def platform() -> str:
-    """Where the program being traced will run: `cpu`, `gpu` or `tpu`; that of the mesh, where there is one.
-
-    A mesh may be of devices that are not here, when compiling ahead of time.
-    """
-    device = jax.sharding.get_abstract_mesh().abstract_device or jax.config.jax_default_device
-    return getattr(device, "platform", device) or jax.default_backend()
 
 
 def best_kernel(platform: str, query: Any, key: Any, mask: Any = None) -> str:

@@ -92,7 +92,8 @@ def _convolve_backward(stride, padding, residuals, gradient):
         def tap(i, j):
             stop = (batch, i + extent[0], j + extent[1], x.shape[-1])
             window = lax.slice(x, (0, i, j, 0), stop, (1, stride, stride, 1))
-            return jnp.einsum("bhwc,bhwd->cd", window, gradient)
+            # Flat, since a CPU copies what it is to sum over several axes.
+            return window.reshape(-1, window.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
 
         return jnp.stack([jnp.stack([tap(i, j) for j in range(kernel.shape[1])]) for i in range(kernel.shape[0])])
 

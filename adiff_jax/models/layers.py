@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from adiff_jax.models.axes import BATCH, EMBED, HIDDEN, LAYERS
 from adiff_jax.models.gather import gather
+from adiff_jax.models.platform import platform
 
 Initializer = Callable[..., Any]
 
@@ -48,12 +49,23 @@ class Linear(nn.Module):
             "kernel", nn.with_logical_partitioning(kernel_init, axes), (*inputs, *features), self.param_dtype
         )
         x = x.reshape(*x.shape[: x.ndim - contracted], rows).astype(self.dtype)
-        y = x @ gather(kernel.astype(self.dtype), axes).reshape(rows, columns)
+        y = matmul(x, gather(kernel.astype(self.dtype), axes).reshape(rows, columns))
         if self.use_bias:
             bias_init = nn.with_logical_partitioning(nn.initializers.zeros_init(), axes[contracted:])
             bias = self.param("bias", bias_init, features, self.param_dtype)
             y = y + bias.astype(self.dtype).reshape(columns)
         return y.reshape(*y.shape[:-1], *features)
+
+
+def matmul(x: Float[Array, "*B D"], kernel: Float[Array, "D D2"]) -> Float[Array, "*B D2"]:
+    """`x @ kernel`.
+
+    In the kernel's gradient a CPU would copy `x` to bring its first axes together. They are merged there; elsewhere
+    they stay apart, since each may be divided among devices.
+    """
+    if platform() != "cpu":
+        return x @ kernel
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 class MLP(nn.Module):

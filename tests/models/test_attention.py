@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 from adiff_jax.models import attention as module
-from adiff_jax.models.attention import KERNELS, attention, best_kernel, platform
+from adiff_jax.models.attention import KERNELS, attention, best_kernel
 from adiff_jax.models.sdit import SDiT, SDiTConfig
 from adiff_jax.types import Conditioning
 from adiff_jax.weights.bundle import read_config, write_config
@@ -90,15 +89,6 @@ def test_auto_suits_platform_and_shape(platform, tokens, dim, dtype, masked, ker
     array = jax.ShapeDtypeStruct((1, tokens, 2, dim), dtype)
     mask = jax.ShapeDtypeStruct((tokens, tokens), bool) if masked else None
     assert best_kernel(platform, array, array, mask) == kernel
-
-
-def test_the_platform_is_the_meshs():
-    assert platform() == jax.default_backend()
-    chip = AbstractDevice(device_kind="TPU v5 lite", num_cores=1, platform="tpu")
-    with use_abstract_mesh(AbstractMesh((4,), ("data",), abstract_device=chip)):
-        assert platform() == "tpu"
-    with jax.default_device(jax.devices("cpu")[0]):
-        assert platform() == "cpu"
 
 
 def test_splash_lowers_for_a_tpu(monkeypatch):

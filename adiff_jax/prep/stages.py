@@ -247,15 +247,15 @@ def _crops(
     """The second look at the video: crops of each part, and their boxes."""
     if not parts:
         return
-    with read_video(path) as video:
-        frames = enumerate(frames_of(video, item.span, options.max_fps))
+    with read_video(path) as video, frames_of(video, item.span, options.max_fps) as frames:
+        numbered = enumerate(frames)
         for part in parts:
             assert part.shot.track is not None
             boxes = crop_track(part.shot.track.points[part.part])
             stop = part.first + len(boxes)
             crops = [
                 crop_image(frame.image, boxes[index - part.first], options.size)
-                for index, frame in _between(frames, part.first, stop)
+                for index, frame in _between(numbered, part.first, stop)
             ]
             yield part, np.stack(crops), boxes
 

@@ -2,10 +2,12 @@
 
 import base64
 import collections
+import contextlib
 import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ Scan = Callable[[UInt8[np.ndarray, "H W 3"]], Float32[np.ndarray, "N 4"]]
 
 _BOX_MARGIN = 0.25  # of a given box, to each side: where the middle of its face may be
 _THUMBNAIL = 96
+_AHEAD = 4  # frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +55,24 @@ class Shot:
         return sum(rivals) / len(rivals) if rivals else 0.0
 
 
-def frames_of(video: VideoReader, span: Span, max_fps: float) -> Iterator[Frame]:
-    """The frames of a part of a video, thinned to at most `max_fps`."""
+@contextlib.contextmanager
+def frames_of(video: VideoReader, span: Span, max_fps: float) -> Iterator[Iterator[Frame]]:
+    """The frames of a part of a video, thinned to at most `max_fps`; some are read ahead, in a thread of their own."""
     start, stop = span.seconds(float(video.fps))
     inside = itertools.takewhile(lambda frame: frame.time < stop, video.since(max(start, 0.0)))
-    return itertools.islice(inside, None, None, thinning(float(video.fps), max_fps))
+    frames = itertools.islice(inside, None, None, thinning(float(video.fps), max_fps))
+    with ThreadPoolExecutor(max_workers=1) as reader:
+
+        def read() -> Future[Frame | None]:
+            return reader.submit(next, frames, None)
+
+        def ahead() -> Iterator[Frame]:
+            waiting = collections.deque(read() for _ in range(_AHEAD))
+            while (frame := waiting.popleft().result()) is not None:
+                waiting.append(read())
+                yield frame
+
+        yield ahead()
 
 
 def thinning(fps: float, max_fps: float) -> int:
@@ -65,13 +81,14 @@ def thinning(fps: float, max_fps: float) -> int:
 
 
 def follow(video: VideoReader, item: Item, detector: LandmarkDetector, options: PrepareOptions) -> list[Shot]:
-    """Reads the item's part of a video once, a frame in memory at a time, and follows one face through each shot."""
+    """Reads the item's part of a video once, some frames in memory at a time, and follows a face through each shot."""
     box = item.box and np.array(item.box.pixels(video.width, video.height))
     found: list[Shot] = []
-    with detector.scanner() as scan:
-        for frames in shots(frames_of(video, item.span, options.max_fps), options.shots):
+    with detector.scanner() as scan, frames_of(video, item.span, options.max_fps) as frames:
+        for shot in shots(frames, options.shots):
             first = found[-1].first + found[-1].frames if found else 0
-            found.append(_follow_shot(_Watched(frames, scan, options.faces.look_every), first, detector, box, options))
+            watched = _Watched(shot, scan, options.faces.look_every)
+            found.append(_follow_shot(watched, first, detector, box, options))
     return found
 
 

@@ -6,8 +6,9 @@
 
 Afterwards, the decoder alone, so that it forgives what a diffusion model gets wrong:
 
-    python -m adiff_jax.train --config configs/autoencoder.py:small128 --workdir runs/decoder --config.steps=700 \
-      --config.init_from=runs/autoencoder/export/autoencoder --config.loss.decoder_noise=0.4
+    python -m adiff_jax.train --config configs/autoencoder.py:small128 --workdir runs/decoder --config.steps=2200 \
+      --config.init_from=runs/autoencoder/export/autoencoder --config.loss.decoder_noise=0.3 \
+      --config.regions.features=12
 
 `sd`: the architecture of Stable Diffusion's autoencoder, 256 x 256, for accelerators; to begin with its weights:
 

@@ -134,8 +134,9 @@ def preparation(videos: Path, out: Path, bundle: str) -> Report:
         with contextlib.suppress(ValueError), read_video(path) as video:
             frames += reading.around(lambda video=video: sum(1 for _ in video))()
 
-    parts = {"MediaPipe": mediapipe.seconds, "encoders": encoding.seconds, "FFmpeg, reading twice": 2 * reading.seconds}
+    parts = {"MediaPipe": mediapipe.seconds, "encoders": encoding.seconds}
     parts["the rest"] = total - sum(parts.values())
+    parts["FFmpeg, twice, in a thread beside all this"] = 2 * reading.seconds
     rows = {name: {"seconds": value, "share": value / total} for name, value in parts.items()}
     setting = {
         "videos": f"{len(paths)}, {frames} frames, the first {video.width} x {video.height}",

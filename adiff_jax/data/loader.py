@@ -1,5 +1,6 @@
 """The training iterator: one function from a source of clips to batches of arrays."""
 
+import signal
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
@@ -19,16 +20,15 @@ def make_loader(
     num_workers: int = 0,
     num_threads: int = 4,
     prefetch: int = 8,
-    shard_index: int = 0,
-    shard_count: int = 1,
+    rows: Sequence[int] | None = None,
     num_epochs: int | None = None,
 ) -> "Batches":
-    """Shuffled, transformed batches, a dict of NumPy arrays `[batch_size / shard_count, ...]` each.
+    """Shuffled, transformed batches, a dict of NumPy arrays `[len(rows), ...]` each.
 
-        source ─► shuffle ─► repeat ─► transforms ─► this process's part of every batch ─► batch ─► prefetch
+        source ─► shuffle ─► repeat ─► transforms ─► this process's rows of every batch ─► batch ─► prefetch
 
-    The order of clips and every random draw follow from `seed` and the place in the global order alone: the batches of
-    all processes, one after the other, are the batch that one process alone would see, whatever the number of workers.
+    The order of clips and every random draw follow from `seed` and the place in the global order alone: the rows of all
+    processes, put together, are the batch that one process alone would see, whatever the number of workers.
     The iterator's state (`get_state`, `set_state`, `grain.checkpoint`) is the number of batches taken: it resumes
     exactly, with any number of processes and workers.
     Call `close()` on the iterator to stop its threads and worker processes.
@@ -42,23 +42,23 @@ def make_loader(
             drawing release Python's lock.
         num_threads: threads of each process that make batches.
         prefetch: batches made ahead, by each process.
-        shard_index: this process among the processes that share each batch.
-        shard_count: number of those processes.
+        rows: which examples of every batch are this process's, in this order; None for all of them.
         num_epochs: times that the source is gone through; the last incomplete batch is dropped. None for ever.
 
     Raises:
-        ValueError: if the batch cannot be divided among the processes, or is larger than all the data.
+        ValueError: if there are no such rows in a batch, or it is larger than all the data.
     """
-    if batch_size % shard_count or not 0 <= shard_index < shard_count:
-        raise ValueError(f"a batch of {batch_size} has no part {shard_index} of {shard_count}")
+    rows = range(batch_size) if rows is None else rows
+    if not len(rows) or min(rows) < 0 or max(rows) >= batch_size:
+        raise ValueError(f"rows {list(rows)} are not of a batch of {batch_size}")
     dataset = grain.MapDataset.source(source).seed(seed).shuffle().repeat(num_epochs)
     if len(dataset) < batch_size:
         raise ValueError(f"{len(dataset)} clips do not fill one batch of {batch_size}")
     for transform in transforms:
         random = isinstance(transform, grain.transforms.RandomMap)
         dataset = dataset.random_map(transform) if random else dataset.map(transform)
-    dataset = _BatchPart(dataset, batch_size, shard_index, shard_count)
-    dataset = dataset.batch(batch_size // shard_count, drop_remainder=True)
+    dataset = _BatchRows(dataset, batch_size, rows)
+    dataset = dataset.batch(len(rows), drop_remainder=True)
     return Batches(dataset, grain.ReadOptions(num_threads, prefetch), num_workers)
 
 
@@ -86,7 +86,7 @@ class Batches(grain.DatasetIterator):
             options = grain.MultiprocessingOptions(
                 self._num_workers, per_worker_buffer_size=self._reading.prefetch_buffer_size
             )
-            batches = batches.mp_prefetch(options)
+            batches = batches.mp_prefetch(options, worker_init_fn=leave_signals)
         return iter(batches)
 
     def start_prefetch(self) -> None:
@@ -116,20 +116,25 @@ class Batches(grain.DatasetIterator):
             self._running = None
 
 
-class _BatchPart(grain.MapDataset):
-    """The examples of one process: its contiguous part of every global batch."""
+def leave_signals(worker: int, workers: int) -> None:
+    """In a worker process: Ctrl-C and SIGTERM reach it too, and it is the main process that stops it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
-    def __init__(self, parent: grain.MapDataset, batch_size: int, shard_index: int, shard_count: int):
+
+class _BatchRows(grain.MapDataset):
+    """The examples of one process: its rows of every global batch."""
+
+    def __init__(self, parent: grain.MapDataset, batch_size: int, rows: Sequence[int]):
         super().__init__(parent)
         self._batch_size = batch_size
-        self._part = batch_size // shard_count
-        self._start = shard_index * self._part
+        self._rows = rows
 
     def __len__(self) -> int:
-        return len(self._parent) // self._batch_size * self._part
+        return len(self._parent) // self._batch_size * len(self._rows)
 
     def __getitem__(self, index: SupportsIndex):
         if isinstance(index, slice):
             return self.slice(index)
-        batch, place = divmod(index, self._part)
-        return self._parent[batch * self._batch_size + self._start + place]
+        batch, place = divmod(index, len(self._rows))
+        return self._parent[batch * self._batch_size + self._rows[place]]

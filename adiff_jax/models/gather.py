@@ -1,15 +1,13 @@
 """Fully sharded parameters: a layer's kernel is gathered where it is used, its gradient scattered where it is made."""
 
 import functools
-import math
 from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
-from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
-from adiff_jax.models.axes import EMBED
+from adiff_jax.models.axes import EMBED, divisible_spec
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -43,9 +41,4 @@ def _lay_out(x, axes):
     if mesh.size < 2 or not nn.get_logical_axis_rules():
         return x
 
-    def divides(names, length):
-        names = (names,) if isinstance(names, str) else names or ()
-        return names if length % math.prod(mesh.shape[name] for name in names) == 0 else None
-
-    spec = nn.logical_to_mesh_axes(tuple(axes))
-    return jax.lax.with_sharding_constraint(x, PartitionSpec(*map(divides, spec, x.shape)))
+    return jax.lax.with_sharding_constraint(x, divisible_spec(axes, x.shape, mesh))

@@ -71,7 +71,7 @@ class SDiTConfig:
         scan_layers: compile the blocks as one loop: quick to compile; False is quicker to run on a CPU.
         remat: recompute the blocks in the backward pass: less memory, a third more time.
         remat_policy: what is kept of them then, one of `layers.REMAT_POLICIES`.
-        dtype: type of the computation; norms, modulation, softmax and output are float32 always.
+        dtype: type of the computation; norms, their modulation, softmax and the last layer are float32 always.
         param_dtype: type of the parameters.
     """
 
@@ -264,7 +264,8 @@ class FinalLayer(nn.Module):
         shift, scale = _modulation(self.config, 2)(c)
         x = modulate(layer_norm(x), shift, scale)
         init = nn.initializers.zeros_init()
-        return _linear(self.config, self.features, kernel_init=init, name="linear")(x).astype(jnp.float32)
+        types = {"dtype": "float32", "param_dtype": self.config.param_dtype}
+        return Linear((self.features,), (EMBED, None), kernel_init=init, name="linear", **types)(x)
 
 
 def joint_attention(

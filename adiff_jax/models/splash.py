@@ -3,10 +3,8 @@
 import functools
 import math
 
-import flax.linen as nn
 import jax
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel, splash_attention_mask
-from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
 from adiff_jax.models.axes import BATCH, HEADS
@@ -35,7 +33,7 @@ def splash_attention(
     run = functools.partial(_on_one_device, interpret=interpret)
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.size > 1:
-        spec = _divisible(nn.logical_to_mesh_axes((BATCH, None, HEADS, None)), query.shape, mesh)
+        spec = divisible_spec((BATCH, None, HEADS, None), query.shape, mesh)
         run = jax.shard_map(run, in_specs=(spec,) * 3, out_specs=spec, check_vma=False)
     return run(query, key, value)
 
@@ -58,13 +56,3 @@ def _on_one_device(query, key, value, interpret):
     )
     heads_first = (x.swapaxes(1, 2) for x in (query * dim**-0.5, key, value))
     return jax.vmap(kernel)(*heads_first).swapaxes(1, 2)
-
-
-def _divisible(spec: PartitionSpec, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
-    """`spec` without the mesh axes among which an axis of the array cannot be divided, such as the sample of `init`."""
-
-    def keep(names, length):
-        names = (names,) if isinstance(names, str) else names or ()
-        return names if length % math.prod(mesh.shape[name] for name in names) == 0 else None
-
-    return PartitionSpec(*map(keep, spec, shape))

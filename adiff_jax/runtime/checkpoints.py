@@ -32,7 +32,7 @@ class Keep:
 
     def __post_init__(self):
         if self.last < 1 or self.every < 0 or self.best < 0:
-            raise ValueError(f"checkpoint.last must be at least 1, every and best at least 0, not {self}")
+            raise ValueError(f"checkpoint.keep must be at least 1, keep_every and best at least 0, not {self}")
 
     def policy(self) -> managers.PreservationPolicy:
         """As Orbax wants it."""

@@ -35,29 +35,30 @@ class ScalarWriter:
         aside = path.with_suffix(".partial")
         aside.write_text("".join(kept))
         aside.rename(path)
-        self._lines = path.open("a")
+        self._path = path
         self._events = SummaryWriter(str(directory / "tensorboard"), purge_step=first_step + 1)
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes the scalars of one step to both places, at once."""
-        self._lines.write(json.dumps({"step": step, **scalars}) + "\n")
-        self._lines.flush()
+        """Writes the scalars of one step to both places."""
+        with self._path.open("a") as lines:  # a mounted bucket keeps what is written when the file is closed
+            lines.write(json.dumps({"step": step, **scalars}) + "\n")
         for name, value in scalars.items():
             self._events.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Closes the files."""
-        self._lines.close()
+        """Closes the event file."""
         self._events.close()
 
 
 class Progress:
-    """Speed, time spent waiting for input, and time left, between two readings; and who holds the others up.
+    """Speed, time spent waiting for input and devices, and time left, between two readings; who holds the others up.
 
     Example:
         progress = Progress(first_step=0, steps=1000, batch_size=32)
         with progress.waiting():
             batch = next(batches)
+        with progress.waiting_for_device():
+            jax.block_until_ready(state)
         progress.handed_in()
         print(progress.line(100, progress.read(100)))
     """
@@ -66,6 +67,7 @@ class Progress:
         self._steps, self._batch_size = steps, batch_size
         self._step, self._time, self._busy = first_step, time.monotonic(), 0.0
         self._waits: list[float] = []
+        self._device_wait = 0.0
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -74,15 +76,24 @@ class Progress:
         yield
         self._waits.append(time.monotonic() - start)
 
+    @contextmanager
+    def waiting_for_device(self) -> Iterator[None]:
+        """Counts the time inside as waiting for the devices to finish a step."""
+        start = time.monotonic()
+        yield
+        self._device_wait += time.monotonic() - start
+
     def handed_in(self) -> None:
         """Notes that this host has given its devices all steps up to now; from here on it waits for them to finish."""
-        self._busy = time.monotonic() - self._time
+        self._busy = time.monotonic() - self._time - self._device_wait
 
     def read(self, step: int) -> dict[str, float]:
-        """`samples_per_second`, waits for input and `seconds_left`, since the last reading.
+        """`samples_per_second`, waits and `seconds_left`, since the last reading.
 
-        The waits are `input_wait`, the share of the time (0 to 1), and `input_seconds_mean` and `input_seconds_max`, of
-        a step. With several processes also what `compare_hosts` says; all of them must read then.
+        The waits for input are `input_wait`, the share of the time (0 to 1), and `input_seconds_mean` and
+        `input_seconds_max`, of a step. `device_wait` is the share that was spent waiting for the devices while the next
+        step was already handed in: where there is some, they never starve. With several processes also what
+        `compare_hosts` says; all of them must read then.
         """
         now = time.monotonic()
         seconds = now - self._time
@@ -94,17 +105,19 @@ class Progress:
         speed = {
             "samples_per_second": (step - self._step) * self._batch_size / seconds,
             **waits,
+            "device_wait": self._device_wait / seconds,
             "seconds_left": (self._steps - step) * seconds / (step - self._step),
         }
         if jax.process_count() > 1:
             speed |= compare_hosts(self._busy, waits)
         self._step, self._time = step, now
         self._waits.clear()
+        self._device_wait = 0.0
         return speed
 
     def line(self, step: int, scalars: Mapping[str, float]) -> str:
-        """One line for a person: step, every scalar but the seconds of waits, time left."""
-        shown = {name: value for name, value in scalars.items() if "seconds_" not in name}
+        """One line for a person: step, every scalar but some of the waits, time left."""
+        shown = {name: value for name, value in scalars.items() if "seconds_" not in name and name != "device_wait"}
         if not shown.get("skipped"):
             shown.pop("skipped", None)
         left = int(scalars["seconds_left"])
@@ -119,7 +132,7 @@ def compare_hosts(busy: float, waits: Mapping[str, float]) -> dict[str, float]:
     devices, while the others have long been waiting for the result.
 
     Args:
-        busy: seconds that this host took to hand in its steps.
+        busy: seconds that this host took to hand in its steps, without waiting for its devices.
         waits: how this host waited for input.
 
     Returns:

@@ -41,6 +41,7 @@ class Profiler:
         if self._last is None and (self._asked or number == self._first):
             self._asked = False
             self._last = number + self._steps - 1
+            jax.block_until_ready(jax.live_arrays())  # steps from before do not belong to it
             jax.profiler.start_trace(str(self._directory))
         if self._last is None:
             yield
@@ -53,7 +54,7 @@ class Profiler:
     def _stop(self) -> None:
         if self._last is not None:
             self._last = None
-            jax.effects_barrier()
+            jax.block_until_ready(jax.live_arrays())
             jax.profiler.stop_trace()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:

@@ -26,9 +26,8 @@ RULES = (
 # by tokens over the same devices, so that no device holds all tokens of what layers keep for the backward pass.
 TOKEN_RULES = (*RULES, ("tokens", "tensor"))
 
-STATE_SHARE = (
-    1 / 8
-)  # of a device's memory, at most, for the state: activations, gradients and gathered layers need more
+# Of a device's memory, at most, for the state: activations, gradients and gathered layers need more.
+STATE_SHARE = 1 / 8
 LARGE = 2**20  # values; a leaf of as many is divided over `fsdp` even if no name says along which axis
 
 
@@ -39,6 +38,7 @@ def pick_mesh(
     state: PyTree,
     memory: float | None = None,
     sizes: Mapping[str, int] | None = None,
+    slices: int = 1,
 ) -> dict[str, int]:
     """Devices along each mesh axis for a training: the least communication that fits.
 
@@ -52,6 +52,7 @@ def pick_mesh(
         memory: bytes of one device; None if unknown, then everything fits.
         sizes: axes whose size is given; an absent axis or 0 is free, -1 is as many as possible. `group` is 1 if not
             given.
+        slices: of TPUs, see `num_slices`; only `data` reaches from one to another.
 
     Raises:
         ValueError: if nothing divides both devices and batch, or the given sizes do not allow it.
@@ -67,7 +68,11 @@ def pick_mesh(
         found = {"data": devices // group // tensor // fsdp, "fsdp": fsdp, "tensor": tensor, "group": group}
         if any(found[axis] != size for axis, size in given.items()) or math.prod(found.values()) != devices:
             continue
-        if batch_size % (found["data"] * fsdp) or (tensor > 1 and any(size % tensor for size in divided)):
+        if (
+            found["data"] % slices
+            or batch_size % (found["data"] * fsdp)
+            or (tensor > 1 and any(size % tensor for size in divided))
+        ):
             continue
         fits = memory is None or state_bytes / (fsdp * tensor) <= STATE_SHARE * memory
         wish = [-found[axis] for axis in most]
@@ -75,20 +80,23 @@ def pick_mesh(
     if not candidates:
         raise ValueError(
             f"no mesh of {devices} devices{f' with {given}' if given else ''} for a batch of {batch_size}: data x fsdp "
-            "must divide the batch, and tensor the model's heads and hidden units; change batch_size or mesh"
+            f"must divide the batch, and tensor the model's heads and hidden units"
+            f"{f', and data be a multiple of {slices} slices' if slices > 1 else ''}; change batch_size or mesh"
         )
     return min(candidates, key=lambda candidate: candidate[0])[1]
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The device mesh with the axes `AXES`; on TPUs laid out along the wires.
+    """The device mesh with the axes `AXES`; on TPUs laid out along the wires, and with several slices, whole slices
+    after each other along `data`.
 
     Args:
         sizes: devices along each axis; an absent axis has 1, and one axis may be -1: all the devices that are left.
         devices: the devices to lay out, all by default.
 
     Raises:
-        ValueError: if an axis is unknown or the sizes do not multiply to the number of devices.
+        ValueError: if an axis is unknown, the sizes do not multiply to the number of devices, or `data` is not a
+            multiple of the number of slices.
     """
     devices = jax.devices() if devices is None else devices
     _check_axes(sizes)
@@ -97,12 +105,23 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
         shape[shape.index(-1)] = len(devices) // -math.prod(shape)
     if min(shape) < 1 or math.prod(shape) != len(devices):
         raise ValueError(f"mesh {dict(sizes)} does not fit {len(devices)} devices: the sizes must multiply to that")
-    if devices[0].platform == "tpu":
+    slices = num_slices(devices)
+    if shape[0] % slices:
+        raise ValueError(f"mesh {dict(sizes)} does not fit {slices} slices: data must be a multiple of that")
+    if devices[0].platform != "tpu":
+        grid = np.asarray(devices).reshape(shape)
+    elif slices == 1:
         grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     else:
-        grid = np.asarray(devices).reshape(shape)
+        inner, outer = (shape[0] // slices, *shape[1:]), (slices, 1, 1, 1)
+        grid = mesh_utils.create_hybrid_device_mesh(inner, outer, devices, allow_split_physical_axes=True)
     # Linen's logical axes need Auto axes; jax.make_mesh gives Explicit ones.
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def num_slices(devices: Sequence[jax.Device]) -> int:
+    """TPU slices among the devices: wires join those of one, and slices are joined by the network alone."""
+    return len({getattr(device, "slice_index", 0) for device in devices})
 
 
 def device_memory(device: jax.Device) -> int | None:
@@ -149,21 +168,19 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def process_part(mesh: Mesh, process: int | None = None) -> tuple[int, int]:
-    """Which part of every batch a process loads: its index, and the number of parts.
+def process_rows(mesh: Mesh, batch_size: int, process: int | None = None) -> list[int]:
+    """Which rows of every batch a process loads, in ascending order: those that its devices compute.
 
-    Processes whose devices share rows (`tensor` reaches over several hosts) load the same part.
+    They need not be one piece, since a mesh follows the wires and hosts are squares of chips. Processes whose devices
+    share rows (`tensor` reaches over several hosts) load the same ones.
 
     Raises:
-        ValueError: if the process's rows are not one piece.
+        ValueError: if `data` x `fsdp` does not divide the batch.
     """
     process = jax.process_index() if process is None else process
-    blocks = mesh.shape["data"] * mesh.shape["fsdp"]
-    held = batch_sharding(mesh).devices_indices_map((blocks,))
-    mine = sorted({index[0].indices(blocks)[0] for device, index in held.items() if device.process_index == process})
-    if mine != list(range(mine[0], mine[0] + len(mine))) or blocks % len(mine) or mine[0] % len(mine):
-        raise ValueError(f"mesh {dict(mesh.shape)}: the rows of process {process} are not one piece of the batch")
-    return mine[0] // len(mine), blocks // len(mine)
+    held = batch_sharding(mesh).devices_indices_map((batch_size,))
+    pieces = {index[0].indices(batch_size)[:2] for device, index in held.items() if device.process_index == process}
+    return [row for piece in sorted(pieces) for row in range(*piece)]
 
 
 def shard_batch(mesh: Mesh, batch: PyTree[np.ndarray]) -> PyTree[jax.Array]:
@@ -171,13 +188,20 @@ def shard_batch(mesh: Mesh, batch: PyTree[np.ndarray]) -> PyTree[jax.Array]:
 
     Args:
         mesh: from `make_mesh`.
-        batch: arrays with a leading batch axis: this process's part of the global batch, see `process_part`.
+        batch: arrays with a leading batch axis: this process's rows of the global batch, see `process_rows`.
     """
     sharding = batch_sharding(mesh)
-    _, parts = process_part(mesh)
+    blocks = mesh.shape["data"] * mesh.shape["fsdp"]
+    mine = process_rows(mesh, blocks)
 
     def place(rows):
-        return jax.make_array_from_process_local_data(sharding, rows, (parts * len(rows), *rows.shape[1:]))
+        each = len(rows) // len(mine)
+
+        def block(index):
+            first = mine.index((index[0].start or 0) // each) * each
+            return rows[first : first + each]
+
+        return jax.make_array_from_callback((blocks * each, *rows.shape[1:]), sharding, block)
 
     return jax.tree.map(place, batch)
 

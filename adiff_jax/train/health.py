@@ -36,18 +36,21 @@ class Readings:
     def skipped(self) -> dict[int, Metrics]:
         """Steps that changed no weights, since loss or gradient was not finite, with their metrics."""
         first = self.last - len(self.metrics) + 1
-        steps = enumerate(self.metrics, first)
-        return {step: m for step, m in steps if not np.isfinite(m["loss"]) or not np.isfinite(m["gradient_norm"])}
+        return {step: metrics for step, metrics in enumerate(self.metrics, first) if not is_finite(metrics)}
 
     def means(self) -> dict[str, float]:
         """Means over the steps that were not skipped (NaN if all were), and `skipped`, their number."""
-        bad = self.skipped
-        good = [metrics for metrics in self.metrics if not any(metrics is other for other in bad.values())]
+        good = [metrics for metrics in self.metrics if is_finite(metrics)]
         means = {
             name: float(np.mean([metrics[name] for metrics in good])) if good else float("nan")
             for name in self.metrics[0]
         }
-        return means | {"skipped": float(len(bad))}
+        return means | {"skipped": float(len(self.metrics) - len(good))}
+
+
+def is_finite(metrics: Metrics) -> bool:
+    """Whether a step changed the weights."""
+    return bool(np.isfinite(metrics["loss"]) and np.isfinite(metrics["gradient_norm"]))
 
 
 def record_skipped(readings: Readings, source: ClipSource, config: ml_collections.ConfigDict, folder: Path) -> None:

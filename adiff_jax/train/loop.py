@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import grain
@@ -10,15 +11,16 @@ import ml_collections
 
 from adiff_jax.data.loader import make_loader
 from adiff_jax.data.source import ClipSource
-from adiff_jax.runtime.distributed import is_leader
+from adiff_jax.runtime.distributed import agree, is_leader
 from adiff_jax.runtime.logging import Progress, ScalarWriter, tell
 from adiff_jax.runtime.profiling import Profiler
 from adiff_jax.runtime.sharding import (
     device_memory,
     make_mesh,
+    num_slices,
     on_mesh,
     pick_mesh,
-    process_part,
+    process_rows,
     replicate,
     replicated,
     shard_batch,
@@ -34,7 +36,9 @@ from adiff_jax.train.task import Batch, Task
 
 PREVIEW_COLUMNS = 8
 CALIBRATION_BATCHES = 8
-SLOW_INPUT = 0.25  # share of the time spent waiting for input from which on the log says so
+SLOW_INPUT = 0.25  # share of the time spent waiting for input from which on the log says so,
+STARVED = 0.05  # if no more than this share of it is spent waiting for the devices
+AHEAD = 2  # steps that may be handed to the devices before an earlier one is finished
 
 
 def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
@@ -53,7 +57,7 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
         True if the run is finished, False if it was stopped and can be continued.
 
     Raises:
-        TrainingError: if more than `config.max_skipped` steps in a row had no finite gradient.
+        TrainingError: if at a log line more than `config.max_skipped` steps in a row had no finite gradient.
         ValueError: if the config does not fit together, a checkpoint does not fit the config, hosts disagree, or
             another run is at work in `workdir`.
     """
@@ -80,9 +84,12 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
             state=boxed,
             memory=device_memory(jax.local_devices()[0]),
             sizes=config.mesh,
+            slices=num_slices(jax.devices()),
         )
+        agree({"mesh": str(sizes)}, "set config.mesh")  # it may follow from memory, which hosts need not have alike
         mesh = make_mesh(sizes)
-        batches = stack.enter_context(contextlib.closing(load_batches(task, source, config, process_part(mesh))))
+        rows = process_rows(mesh, config.batch_size)
+        batches = stack.enter_context(contextlib.closing(load_batches(task, source, config, rows)))
         checkpoints = stack.enter_context(contextlib.closing(open_checkpoints(config, workdir)))
         with on_mesh(mesh, shard_tokens=config.shard_tokens):
             state = restore(abstract_state(boxed, mesh), batches, checkpoints, config)
@@ -115,12 +122,14 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
                         batch = shard_batch(mesh, next(batches))
                     state, metrics = step(task, state, batch)
                 pending.append(metrics)
+                if len(pending) > AHEAD:
+                    with progress.waiting_for_device():
+                        pending[-1 - AHEAD] = jax.device_get(pending[-1 - AHEAD])
                 finished, stopping = done == config.steps, stop.reached(done)
                 last = finished or stopping
 
                 if due(done, config.log_every) or last:
                     progress.handed_in()
-                    # The only place where the host waits for the device.
                     readings = Readings(done, jax.device_get(pending))
                     pending.clear()
                     scalars = readings.means() | {"learning_rate": float(schedule(done - 1))} | progress.read(done)
@@ -128,7 +137,7 @@ def train(config: ml_collections.ConfigDict, workdir: Path) -> bool:
                         tell(progress.line(done, scalars))
                         writer.write(done, scalars)
                         record_skipped(readings, source, config, workdir / "skipped")
-                        if scalars["input_wait"] > SLOW_INPUT:
+                        if scalars["input_wait"] > SLOW_INPUT and scalars["device_wait"] < STARVED:
                             tell(
                                 f"{scalars['input_wait']:.0%} of the time is waiting for input: more data.num_workers?"
                             )
@@ -159,17 +168,16 @@ def due(step: int, every: int) -> bool:
 
 
 def load_batches(
-    task: Task, source: ClipSource, config: ml_collections.ConfigDict, part: tuple[int, int]
+    task: Task, source: ClipSource, config: ml_collections.ConfigDict, rows: Sequence[int]
 ) -> grain.DatasetIterator:
-    """One part (index, count) of the training batches, as a checkpointable iterator."""
+    """These rows of the training batches, as a checkpointable iterator."""
     return make_loader(
         source,
         task.transforms(),
         batch_size=config.batch_size,
         seed=config.seed,
         num_workers=config.data.num_workers,
-        shard_index=part[0],
-        shard_count=part[1],
+        rows=rows,
     )
 
 

@@ -29,6 +29,11 @@ def main(argv: Sequence[str]) -> int:
         config.data.source = _DATA.value
     config.lock()
     try:
+        if "://" in _WORKDIR.value:
+            raise ValueError(
+                f"--workdir {_WORKDIR.value} is an address: mount the bucket and give the folder; "
+                "checkpoints may go to an address, --config.checkpoint.directory=gs://BUCKET/RUN"
+            )
         distributed.start()
         return 0 if train(config, Path(_WORKDIR.value)) else STOPPED
     except (ValueError, TrainingError) as error:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import flax.struct
-import grain
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt8
+
+from adiff_jax.data.transforms import Transforms
 
 Batch = Mapping[str, Array]
 Params = Mapping[str, Any]
@@ -42,7 +43,7 @@ class Task(Protocol):
 
     separable: ClassVar[bool]
 
-    def transforms(self, preview: bool = False) -> list[grain.transforms.Map | grain.transforms.RandomMap]:
+    def transforms(self, preview: bool = False) -> Transforms:
         """From a clip record to one element of a batch, in training or for `preview`."""
         ...
 

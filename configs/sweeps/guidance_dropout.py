@@ -1,4 +1,4 @@
-"""How often each condition of the small sDiT is dropped in training: nine trainings of a quarter of the usual length.
+"""How often each condition of the small sDiT is dropped in training: nine trainings of a seventh of the usual length.
 
     python -m launch.sweep configs/sweeps/guidance_dropout.py --out runs/sweeps/dropout -- --data data/latents \
       --config.data.encoded=True

@@ -1,4 +1,4 @@
-"""Learning rate and noise schedule of the small sDiT: six trainings of a quarter of the usual length.
+"""Learning rate and noise schedule of the small sDiT: six trainings of a seventh of the usual length.
 
     python -m launch.sweep configs/sweeps/small128.py --out runs/sweeps/small128 -- --data data/latents \
       --config.data.encoded=True

@@ -71,7 +71,7 @@ def compile_one() -> int:
         return 1
     write(_JSON.value, dataclasses.asdict(finding))
     print(finding.text())
-    return 0
+    return 0 if finding.memory_share <= 1 else 1
 
 
 def write(path: str | None, content: dict) -> None:

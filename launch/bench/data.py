@@ -9,7 +9,7 @@ import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,7 @@ def loading(folder: Path, bundle: str, duration: float) -> Report:
         write_records(folder / name, config)
     source = ShardSource(small.data.source)
     task = make_task(small, source, folder)
-    speed = loader_speed(task, source, small, (0, 1), duration)
+    speed = loader_speed(task, source, small, range(small.batch_size), duration)
     model = f"sDiT of {small.model.depth} blocks, {small.model.width} wide (small128), on this machine"
     rows[model] = compare(speed, training_speed(task, source, small), megabytes(source))
 
@@ -173,8 +173,8 @@ def loading(folder: Path, bundle: str, duration: float) -> Report:
     pod = NUM_CHIPS * CHIPS[CHIP].flops * UTILISATION / flops
     source = ShardSource(large.data.source)
     task = type(task).of_models(large, task.autoencoder.config, None)  # for its transforms alone
-    part = (0, NUM_CHIPS // CHIPS_A_HOST)
-    row = compare(loader_speed(task, source, large, part, duration), pod, megabytes(source))
+    rows_of_a_host = range(large.batch_size * CHIPS_A_HOST // NUM_CHIPS)
+    row = compare(loader_speed(task, source, large, rows_of_a_host, duration), pod, megabytes(source))
     del row["over training"]  # of a pod's hosts, not of this one
     rows[f"sDiT-XL/2 on {NUM_CHIPS} chips of {CHIP}"] = row
     setting = {
@@ -200,15 +200,15 @@ def write_records(folder: Path, config: ml_collections.ConfigDict) -> None:
 
 
 def loader_speed(
-    task: Task, source: ClipSource, config: ml_collections.ConfigDict, part: tuple[int, int], duration: float
+    task: Task, source: ClipSource, config: ml_collections.ConfigDict, rows: Sequence[int], duration: float
 ) -> tuple[float, float]:
-    """Samples of one part (index, count) of the batches, in a second, and in a second of processor time."""
-    with contextlib.closing(load_batches(task, source, config, part)) as batches:
+    """Samples of these rows of the batches, in a second, and in a second of processor time."""
+    with contextlib.closing(load_batches(task, source, config, rows)) as batches:
         next(batches)
         taken, clocks = 0, np.array([time.perf_counter(), time.process_time()])
         while time.perf_counter() - clocks[0] < duration:
             next(batches)
-            taken += config.batch_size // part[1]
+            taken += len(rows)
         wall, processor = taken / (np.array([time.perf_counter(), time.process_time()]) - clocks)
     return float(wall), float(processor)
 

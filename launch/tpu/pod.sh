@@ -3,7 +3,7 @@
 #
 #   launch/tpu/pod.sh create NAME v5litepod-256      # as a queued resource, on spot machines; waits until it is there
 #   launch/tpu/pod.sh setup NAME                     # this checkout's last commit onto all workers, and what it needs
-#   launch/tpu/pod.sh train NAME --config configs/sdit.py:xl --workdir /gcs/runs/xl ...
+#   launch/tpu/pod.sh train NAME --config configs/sdit.py:xl --config.autoencoder=/gcs/autoencoder ...
 #   launch/tpu/pod.sh keep NAME v5litepod-256 --config ...   # the three of them, again after each preemption
 #   launch/tpu/pod.sh run NAME COMMAND               # anything else on all workers, such as: tail -n 3 ~/train.log
 #   launch/tpu/pod.sh stop NAME                      # lets the training save and end
@@ -63,12 +63,13 @@ setup() {
     rm -rf $FOLDER && mkdir $FOLDER && tar -xzf /tmp/$FOLDER.tar.gz -C $FOLDER && cd $FOLDER
     command -v uv >/dev/null || python3 -m pip install --quiet --user uv
     python3 -m uv venv --quiet --allow-existing --python 3.12 ../venv
-    python3 -m uv pip install --quiet --python ../venv/bin/python -c constraints.txt -e '.[tpu]'"
+    python3 -m uv pip install --quiet --python ../venv/bin/python -c constraints.txt -e '.[tpu,gcs]'
+    sudo apt-get install -qq -y libgl1 libglib2.0-0 libxcb1"
   if [[ -n ${BUCKET:-} ]]; then
     on_all "$name" "set -e
       mountpoint -q /gcs && exit 0
       command -v gcsfuse >/dev/null || { echo 'install gcsfuse in the image, or leave BUCKET empty' >&2; exit 1; }
-      sudo mkdir -p /gcs && sudo chown \"\$USER\" /gcs && gcsfuse --implicit-dirs '$BUCKET' /gcs"
+      sudo mkdir -p /gcs && sudo chown \"\$USER\" /gcs && gcsfuse --implicit-dirs --rename-dir-limit=100000 '$BUCKET' /gcs"
   fi
 }
 
@@ -110,7 +111,7 @@ case $verb in
   create | keep) [[ $# -ge 2 ]] || usage && "$verb" "$@" ;;
   setup | train | delete) "$verb" "$@" ;;
   run) name=$1 && shift && on_all "$name" "$*" ;;
-  # The brackets keep the pattern from finding the shell that looks for it.
-  stop) on_all "$1" "kill -TERM \$(pgrep -f '[a]diff_jax.train')" ;;
+  # Neither the shell that looks for it nor the one that runs the training: that must live to say how it ended.
+  stop) on_all "$1" "kill -TERM \$(pgrep -f '^[^ ]*/python -m [a]diff_jax[.]train')" ;;
   *) usage ;;
 esac

@@ -26,7 +26,7 @@ from adiff_jax.data.loader import make_loader
 from adiff_jax.data.source import open_source
 from adiff_jax.data.transforms import sdit_transforms
 from adiff_jax.runtime.distributed import start
-from adiff_jax.runtime.sharding import make_mesh, shard_batch
+from adiff_jax.runtime.sharding import make_mesh, process_rows, shard_batch
 
 records, out, skip, steps = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 start()
@@ -36,8 +36,7 @@ batches = make_loader(
     sdit_transforms(2, encoded=False, far_anchor=0.5),
     batch_size=8,
     seed=3,
-    shard_index=jax.process_index(),
-    shard_count=jax.process_count(),
+    rows=process_rows(mesh, 8),
 )
 batches.set_state({"batches": skip})
 seen = {}

@@ -1,5 +1,7 @@
 """Meshes and rules, on eight virtual devices where more than one is needed."""
 
+import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -17,10 +19,11 @@ from adiff_jax.runtime.sharding import (
     AXES,
     batch_sharding,
     make_mesh,
+    num_slices,
     on_mesh,
     pick_mesh,
     place,
-    process_part,
+    process_rows,
     replicate,
     shard_batch,
     state_sharding,
@@ -61,7 +64,62 @@ def test_parameters_follow_their_logical_names() -> None:
 
 
 def test_one_process_loads_all_of_a_batch() -> None:
-    assert process_part(make_mesh({}, jax.devices()[:1])) == (0, 1)
+    assert process_rows(make_mesh({}, jax.devices()[:1]), 4) == [0, 1, 2, 3]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """As much of a TPU as laying out a mesh asks for; hosts are squares of 2 x 2 chips."""
+
+    id: int
+    coords: tuple[int, int, int]
+    process_index: int
+    slice_index: int
+    device_kind: str
+    platform: str = "tpu"
+    core_on_chip: int = 0
+    num_cores: int = 1
+
+
+def tpus(kind: str, shape: tuple[int, int, int], slices: int = 1) -> list[Chip]:
+    x, y, z = shape
+    chips = []
+    for number, (piece, k, j, i) in enumerate(itertools.product(range(slices), range(z), range(y), range(x))):
+        host = ((piece * z + k) * (y // 2) + j // 2) * (x // 2) + i // 2
+        chips.append(Chip(number, (i, j, k), host, piece, kind))
+    return chips
+
+
+SLICES = [
+    ("TPU v5 lite", (4, 4, 1), 1),
+    ("TPU v5 lite", (16, 16, 1), 1),
+    ("TPU v6 lite", (4, 4, 1), 1),
+    ("TPU v4", (2, 2, 4), 1),
+    ("TPU v5", (4, 4, 4), 1),
+    ("TPU v5 lite", (4, 4, 1), 2),
+]
+
+
+@pytest.mark.parametrize(("kind", "shape", "slices"), SLICES)
+@pytest.mark.parametrize("fsdp", [1, 2, 4, 8])
+def test_hosts_load_what_their_chips_compute(kind: str, shape: tuple, slices: int, fsdp: int) -> None:
+    chips = tpus(kind, shape, slices)
+    assert num_slices(chips) == slices
+    mesh = make_mesh({"data": -1, "fsdp": fsdp}, chips)
+    batch = 2 * len(chips)
+    loaded = {host: process_rows(mesh, batch, host) for host in {chip.process_index for chip in chips}}
+    assert sorted(row for rows in loaded.values() for row in rows) == list(range(batch))
+    assert all(len(rows) == 8 and rows == sorted(rows) for rows in loaded.values())  # four chips, two rows each
+    for chip, index in batch_sharding(mesh).devices_indices_map((batch,)).items():
+        assert set(range(batch)[index[0]]) <= set(loaded[chip.process_index])
+    # Only `data` reaches from slice to slice.
+    assert all(len({chip.slice_index for chip in row.flat}) == 1 for row in mesh.devices)
+
+
+def test_slices_divide_data() -> None:
+    assert pick_mesh(32, batch_size=64, state=SQUARE, memory=FIFTH / 16, slices=2)["data"] == 2
+    with pytest.raises(ValueError, match="does not fit 2 slices"):
+        make_mesh({"fsdp": 32}, tpus("TPU v5 lite", (4, 4, 1), 2))
 
 
 def test_there_and_back() -> None:

@@ -37,9 +37,11 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     for wait in (0.25, 0.75):
         with progress.waiting():
             now[0] += wait
-    now[0] += 3
+    with progress.waiting_for_device():
+        now[0] += 2
+    now[0] += 1
     speed = progress.read(40)
-    waits = {"input_wait": 0.25, "input_seconds_mean": 0.5, "input_seconds_max": 0.75}
+    waits = {"input_wait": 0.25, "input_seconds_mean": 0.5, "input_seconds_max": 0.75, "device_wait": 0.5}
     assert speed == {"samples_per_second": 40.0, **waits, "seconds_left": 12.0}
     assert progress.line(40, {"loss": 0.12345} | speed | {"seconds_left": 3723.0}) == (
         "40/100  loss 0.1235  samples_per_second 40  input_wait 0.25  left 1:02:03"

@@ -25,7 +25,8 @@ def start(root: Path, tmp_path: Path) -> Callable[..., subprocess.Popen]:
 
     def run(workdir: str, *options: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "adiff_jax.train", f"--workdir={tmp_path / workdir}", *options]
-        return subprocess.Popen(command, cwd=root, env=environ, stderr=subprocess.PIPE, text=True)
+        pipes = {"stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=root, env=environ, start_new_session=True, **pipes)
 
     return run
 
@@ -42,10 +43,13 @@ def finish(process: subprocess.Popen) -> str:
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_says_that_there_is_more_to_do(start: Callable, tmp_path: Path) -> None:
-    process = start("run", *TINY, "--config.steps=1000000")
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 0), (signal.SIGINT, 1)])
+def test_a_signal_saves_and_says_that_there_is_more_to_do(
+    start: Callable, tmp_path: Path, number: signal.Signals, workers: int
+) -> None:
+    process = start("run", *TINY, "--config.steps=1000000", f"--config.data.num_workers={workers}")
     wait_for(lambda: (tmp_path / "run" / "checkpoints" / "2").is_dir(), process)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, number)  # as a terminal does, and Slurm: workers of the loader get it too
     finish(process)
     assert process.returncode == os.EX_TEMPFAIL
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -57,6 +61,7 @@ def test_sigterm_saves_and_says_that_there_is_more_to_do(start: Callable, tmp_pa
     [
         (["--config=configs/autoencoder.py:tiny", "--data=nowhere"], "nowhere"),
         (["--config=configs/autoencoder.py:tiny", "--config.task=vae"], "task 'vae' is none of"),
+        (["--config=configs/autoencoder.py:tiny", "--workdir=gs://bucket/run"], "mount the bucket"),
     ],
 )
 def test_errors_are_one_line(start: Callable, options: list[str], message: str) -> None:

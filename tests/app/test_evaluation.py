@@ -11,6 +11,7 @@ from tiny import tiny_bundle_for_texts
 from adiff_jax.app.cli import main
 from adiff_jax.app.evaluation.contenders import CONTENDERS, NAMES
 from adiff_jax.app.evaluation.extras import Extras
+from adiff_jax.app.evaluation.reenactment import driver_names, persons_shown
 from adiff_jax.app.evaluation.store import Store
 from adiff_jax.app.evaluation.texts import people_with_hair
 from adiff_jax.app.options import SamplingOptions
@@ -48,6 +49,32 @@ def test_evaluate_reenact(bundle_path: Path, tmp_path: Path, capsys: pytest.Capt
     assert rows["synthetic-1, 6 frames: generated"]["CSIM"] < 0.9
     mean = (truth["APD"] + rows["synthetic-2, 6 frames: true picture"]["APD"]) / 2
     assert math.isclose(rows["mean: true picture"]["APD"], mean)
+
+
+@pytest.mark.parametrize("source", ["self", "talk.mp4"])
+def test_real_faces_are_measured_with_consent(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    Path("talk.mp4").write_bytes(b"a face")
+    argv = ["evaluate", "reenact", "--bundle", "nowhere", "--source", source, "--driving", "synthetic:1", "talk.mp4"]
+    assert main([*argv, "--out", "out"]) == 2
+    assert "talk.mp4 shows a real face" in capsys.readouterr().err
+    assert main([*argv, "--out", "out", "--i-have-consent"]) == 2
+    assert "no bundle at nowhere" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_drivers_of_one_name_have_files_of_their_own() -> None:
+    assert driver_names(["a/talk.mp4", "b/talk.mp4", "talk-2.mp4", "synthetic:7"]) == [
+        "talk",
+        "talk-2",
+        "talk-2-2",
+        "synthetic-7",
+    ]
+    assert persons_shown("self", ["a.mp4", "synthetic:1"]) == ("a.mp4", "synthetic:1")
+    assert persons_shown("me.jpg", ["a.mp4"]) == ("me.jpg",)
 
 
 @pytest.mark.usefixtures("shared")

@@ -8,11 +8,12 @@ import tyro
 
 from adiff_jax.app.commands.base import Command, Sampling
 from adiff_jax.app.commands.evaluate_texts import EvaluateEdit, EvaluateReader, EvaluateText
+from adiff_jax.app.marking import MarkingOptions
 from adiff_jax.app.options import SamplingOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateReenact(Sampling):
+class EvaluateReenact(MarkingOptions, Sampling):
     """Reenacts and measures: face found, landmarks, mouth, expression, pose, colours; prints the definitions.
 
         adiff evaluate reenact --source synthetic:7 --driving a.mp4 b.mp4 --max-frames 96 --out evaluation
@@ -37,10 +38,17 @@ class EvaluateReenact(Sampling):
     def run(self) -> None:
         """Measures, prints and saves."""
         from adiff_jax.app.evaluation.extras import Extras
-        from adiff_jax.app.evaluation.reenactment import evaluate_reenactment
+        from adiff_jax.app.evaluation.reenactment import evaluate_reenactment, persons_shown
 
+        marking = {
+            "label": self.label,
+            "identity": self.identity(),
+            "consents": {person: self.consent(person) for person in persons_shown(self.source, self.driving)},
+        }
         extras = Extras(self.also, self.networks)
-        report = evaluate_reenactment(self.open_pipeline(), self.source, self.driving, self.out, self.options(), extras)
+        report = evaluate_reenactment(
+            self.open_pipeline(), self.source, self.driving, self.out, self.options(), extras, **marking
+        )
         print(report.markdown())
 
 

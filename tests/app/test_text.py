@@ -54,7 +54,7 @@ def test_a_direction_is_from_text_to_text(pipeline: AnchoredDiffusionPipeline, b
 def test_animation_follows_the_drivers_landmarks(pipeline: AnchoredDiffusionPipeline) -> None:
     video = pipeline.animate(PROMPT, "synthetic:1", **OPTIONS)
     assert video.action == "animated"
-    assert video.inputs == {"text": repr(PROMPT), "driver": "synthetic:1"}
+    assert video.inputs == {"text": (repr(PROMPT), None), "driver": ("synthetic:1", None)}
     np.testing.assert_array_equal(video.landmarks, video.driving.points)
     assert video.source.picture.shape == (32, 32, 3)
     assert latents_of(video).shape[0] == 4
@@ -77,7 +77,10 @@ def test_an_edit_keeps_the_more_the_less_its_strength(pipeline: AnchoredDiffusio
 def test_origin_and_prompt_strength_move_the_person(pipeline: AnchoredDiffusionPipeline) -> None:
     def person(**options: object) -> np.ndarray:
         video = pipeline.edit("synthetic:1", PROMPT, **OPTIONS, **options)
-        assert (video.action, video.inputs) == ("edited", {"video": "synthetic:1", "text": repr(PROMPT)})
+        assert (video.action, video.inputs) == (
+            "edited",
+            {"video": ("synthetic:1", None), "text": (repr(PROMPT), None)},
+        )
         return np.asarray(video.latents.commission.embedding)
 
     still = person(origin=PROMPT)

@@ -12,6 +12,7 @@ from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
 from adiff_jax.app.pipeline.cards import text_card
 from adiff_jax.app.pipeline.modality import measure_modality
 from adiff_jax.data.source import SyntheticSource
+from adiff_jax.media.errors import MediaError
 from adiff_jax.weights.bundle import Bundle
 from adiff_jax.weights.modality import Modality
 from adiff_jax.weights.tensors import WeightsError
@@ -72,6 +73,11 @@ def test_an_edit_keeps_the_more_the_less_its_strength(pipeline: AnchoredDiffusio
         return float(np.abs(latents_of(video) - original).mean())
 
     assert distance(0.2) < distance(1.0)
+
+
+def test_a_motion_file_is_nothing_to_edit(pipeline: AnchoredDiffusionPipeline) -> None:
+    with pytest.raises(MediaError, match="no picture to edit; give the video itself"):
+        pipeline.edit("talk.safetensors", PROMPT)
 
 
 def test_origin_and_prompt_strength_move_the_person(pipeline: AnchoredDiffusionPipeline) -> None:

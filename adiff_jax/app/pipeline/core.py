@@ -27,7 +27,9 @@ from adiff_jax.app.pipeline.texts import Texts, unit
 from adiff_jax.app.pipeline.video import GeneratedVideo, Origin, follow
 from adiff_jax.app.progress import Progress
 from adiff_jax.app.sheets import pick_frames
+from adiff_jax.media.errors import MediaError
 from adiff_jax.media.landmarks import LandmarkDetector
+from adiff_jax.media.motion_file import SUFFIX as MOTION_SUFFIX
 from adiff_jax.runtime.sharding import make_mesh
 from adiff_jax.weights.bundle import DEFAULT_BUNDLE, Bundle
 from adiff_jax.weights.hub import upload, with_metadata
@@ -264,6 +266,8 @@ class AnchoredDiffusionPipeline:
             ValueError: an option is out of range, or a text is empty.
         """
         settings = SamplingOptions(**options)
+        if Path(video).suffix.lower() == MOTION_SUFFIX:
+            raise MediaError(f"{video}: a motion file has no picture to edit; give the video itself")
         motion = load_driving(video, self.size, lambda: self.detector, face, max_frames, smooth)
         chosen = pick_frames(len(motion.points), EMBEDDED_FRAMES)
         seen = [frame for index, frame in enumerate(motion.frames()) if index in chosen]

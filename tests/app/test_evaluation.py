@@ -110,8 +110,8 @@ def test_evaluate_consistency_and_go_on(
         rival = intervals[f"{length} frames: {NAMES['multidiffusion']}"]
         assert row["Self-CSIM gap"] == pytest.approx(rival["Self-CSIM"] - row["Self-CSIM"])
         assert "Self-CSIM gap" not in rival
-        floor = rows[f"{length} frames: autoencoder of the driving clip"]
-        assert floor["identity pairwise"] >= 0
+        ceiling = rows[f"{length} frames: autoencoder of the driving clip"]
+        assert ceiling["identity pairwise"] >= 0
     for plot in ("consistency.png", "distance.png", "contact_sheet.png"):
         assert np.ptp(read_picture(tmp_path / plot)) > 100
     assert read_picture(tmp_path / "contact_sheet.png").shape == (3 * 32 + 2 * 4, 8 * 32, 3), "seven frames and a name"

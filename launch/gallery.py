@@ -19,10 +19,11 @@ import tyro
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from adiff_jax.app.export import ingredients_of
 from adiff_jax.app.manifest import sign
 from adiff_jax.app.marking import MarkingOptions
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
-from adiff_jax.app.provenance import Claim, Ingredient, stamp
+from adiff_jax.app.provenance import Claim, stamp
 from adiff_jax.app.sheets import contact_sheet, pick_frames
 
 Picture = UInt8[np.ndarray, "R R 3"]
@@ -67,7 +68,10 @@ class Gallery(MarkingOptions):
         self.out.mkdir(parents=True, exist_ok=True)
         for name, make in (("figure1", self.figure1), ("figure4", self.figure4)):
             rows, videos = make(pipeline)
-            ingredients = dict.fromkeys(item for video in videos for item in _ingredients(video, consents[self.source]))
+            shown = (self.driving if video.action == "edited" else self.source for video in videos)
+            ingredients = dict.fromkeys(
+                item for video, person in zip(videos, shown) for item in ingredients_of(video, consents[person])
+            )
             claim = Claim("sampled for a figure", pipeline.bundle.name, tuple(ingredients), videos[0].digests)
             path = self.out / f"{name}.png"
             with tempfile.TemporaryDirectory(dir=self.out) as folder:
@@ -138,12 +142,6 @@ def _wrapped(text: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont,
         else:
             line = f"{line} {word}".strip()
     yield line
-
-
-def _ingredients(video: GeneratedVideo, consent: object) -> Iterator[Ingredient]:
-    hashes = {"source": video.source.sha256, "driver": video.driving.sha256, "video": video.driving.sha256}
-    for role, name in video.inputs.items():
-        yield Ingredient(role, name, hashes.get(role), consent if role == "source" and hashes[role] else None)
 
 
 if __name__ == "__main__":

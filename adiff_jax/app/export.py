@@ -88,14 +88,16 @@ def export(
     return files
 
 
+def ingredients_of(video: GeneratedVideo, consent: Consent | None) -> Iterator[Ingredient]:
+    """What a video is made from, with the consent of the person who is animated, if it is a real one."""
+    for role, origin in video.inputs.items():
+        shown = role in ("source", "video") and origin.sha256
+        yield Ingredient(role, origin.name, origin.sha256, consent if shown else None)
+
+
 def _claim(video: GeneratedVideo, consent: Consent | None) -> Claim:
-    hashes = {"source": video.source.sha256, "driver": video.driving.sha256, "video": video.driving.sha256}
-    persons = ("source", "video")
-    ingredients = (
-        Ingredient(role, name, hashes.get(role), consent if role in persons and hashes[role] else None)
-        for role, name in video.inputs.items()
-    )
-    return Claim(video.action, video.bundle, tuple(ingredients), video.digests, composite=video.canvas is not None)
+    ingredients = tuple(ingredients_of(video, consent))
+    return Claim(video.action, video.bundle, ingredients, video.digests, composite=video.canvas is not None)
 
 
 def _write_videos(

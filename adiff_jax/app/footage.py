@@ -14,8 +14,8 @@ from adiff_jax.media.crop import crop_image, crop_track, normalise, paste_back
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.landmarks import FaceLandmarks, LandmarkDetector, fill_missing
 from adiff_jax.media.masks import region_mask
+from adiff_jax.media.regions import Region
 from adiff_jax.media.smoothing import smooth_landmarks
-from adiff_jax.media.transfer import Region
 from adiff_jax.media.video import Frame, read_video
 
 Crop = UInt8[np.ndarray, "R R 3"]

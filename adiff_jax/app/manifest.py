@@ -14,7 +14,7 @@ from typing import Any, Literal
 import c2pa
 
 from adiff_jax.app.provenance import SOFTWARE, Claim
-from adiff_jax.app.signing import Identity, SigningError, own_root
+from adiff_jax.app.signing import Identity, SigningError, check_roots, own_root
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.files import existing_file, write_aside
 
@@ -130,18 +130,27 @@ class Report:
             lines.append("AI-generated: yes, in whole or in part")
         if self.software:
             lines.append(f"made by: {self.software}")
-        if self.record:
-            bundle = self.record["bundle"]
-            lines.append(f"how: {self.record['action']} with the bundle {bundle['name']}")
-            lines += [f"sha256 of its {name}: {bundle['sha256'][name]}" for name in sorted(bundle["sha256"])]
-            lines += [line for ingredient in self.record["inputs"] for line in _describe(ingredient)]
+        if self.record is not None:
+            try:
+                lines += _describe(self.record)
+            except (KeyError, TypeError):
+                lines.append("its record cannot be read: it has another form than this version writes")
         if self.signer:
             known = "which you trust" if self.trusted else "which nobody here vouches for"
             lines.append(f"signed by: {self.signer} ({known})" + (f", {self.time}" if self.time else ""))
         return lines
 
 
-def _describe(ingredient: dict[str, Any]) -> list[str]:
+def _describe(record: dict[str, Any]) -> list[str]:
+    bundle = record["bundle"]
+    return [
+        f"how: {record['action']} with the bundle {bundle['name']}",
+        *(f"sha256 of its {name}: {bundle['sha256'][name]}" for name in sorted(bundle["sha256"])),
+        *(line for ingredient in record["inputs"] for line in _describe_ingredient(ingredient)),
+    ]
+
+
+def _describe_ingredient(ingredient: dict[str, Any]) -> list[str]:
     name = f"{ingredient['role']}: {ingredient['name']}"
     if "sha256" in ingredient:
         name += f" (sha256 {ingredient['sha256']})"
@@ -163,6 +172,8 @@ def read_manifest(path: str | os.PathLike, trust: bytes | None = None) -> Report
         SigningError: its format has no place for a manifest, or `trust` is not in PEM format.
     """
     path = existing_file(path, "picture or video")
+    if trust is not None:
+        check_roots(trust)
     anchors = b"\n".join(root for root in (own_root(), trust) if root)
     settings = {**_SETTINGS, "trust": {"user_anchors": anchors.decode()}} if anchors else _SETTINGS
     with c2pa.Context.from_dict(settings) as context:
@@ -194,17 +205,23 @@ def _report(state: str, content: dict[str, Any]) -> Report:
     if state == "Invalid":
         status = "invalid" if all(code.startswith("signingCredential.") for code in failures) else "changed"
     assertions = {assertion["label"]: assertion["data"] for assertion in manifest.get("assertions", ())}
-    actions = [action for label, data in assertions.items() if "c2pa.actions" in label for action in data["actions"]]
     signature = manifest.get("signature_info", {})
     generator = next(iter(manifest.get("claim_generator_info", ())), {})
     names = [signature.get("issuer"), signature.get("common_name")]
     return Report(
         status=status,
         reasons=tuple(failures.values()),
-        generated=any("rainedAlgorithmicMedia" in action.get("digitalSourceType", "") for action in actions),
+        generated=any(_generated(data) for label, data in assertions.items() if "c2pa.actions" in label),
         record=assertions.get(ASSERTION) if generator.get("name") == SOFTWARE else None,
         software=" ".join(filter(None, (generator.get("name"), generator.get("version")))) or None,
         signer=", ".join(filter(None, names)) or None,
         time=signature.get("time"),
         trusted=state == "Trusted",
     )
+
+
+def _generated(data: Any) -> bool:
+    """Whether one of the actions in an assertion, which may have any form, says that a trained model was at work."""
+    actions = data.get("actions") if isinstance(data, dict) else None
+    known = (action for action in actions if isinstance(action, dict)) if isinstance(actions, list) else ()
+    return any("rainedAlgorithmicMedia" in str(action.get("digitalSourceType")) for action in known)

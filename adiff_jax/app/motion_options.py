@@ -4,10 +4,9 @@ Imports nothing heavy, so that `adiff --help` is quick.
 """
 
 import dataclasses
-from typing import Literal, get_args
+from typing import get_args
 
-Region = Literal["all", "expression", "pose", "lips", "eyes"]
-Start = Literal["relative", "absolute"]
+from adiff_jax.media.regions import Region, Start
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -68,5 +68,7 @@ class SamplingOptions:
             raise ValueError(f"guidance_interval must be two rising fractions within 0 and 1, not {low} and {high}")
         if self.group_batch < 1:
             raise ValueError(f"group_batch must be at least 1, not {self.group_batch}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be within 0 and {2**32 - 1}, not {self.seed}")
         if self.overlap < 0:
             raise ValueError(f"overlap must not be negative, but is {self.overlap}")

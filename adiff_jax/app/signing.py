@@ -95,6 +95,20 @@ def own_root() -> bytes | None:
     return x509.load_pem_x509_certificates(path.read_bytes())[-1].public_bytes(_PEM)
 
 
+def check_roots(certificates: bytes) -> None:
+    """Refuses what cannot be trusted as root certificates.
+
+    Raises:
+        SigningError: there is no certificate in PEM format in it.
+    """
+    try:
+        x509.load_pem_x509_certificates(certificates)
+    except ValueError as error:
+        raise SigningError(
+            "no certificate in PEM format among those to trust; give a file of root certificates"
+        ) from error
+
+
 def _checked(certificates: bytes, key: bytes, certificate_name: str, key_name: str) -> Identity:
     try:
         chain = x509.load_pem_x509_certificates(certificates)

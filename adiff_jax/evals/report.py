@@ -83,8 +83,14 @@ class Report:
 
 
 def mean_rows(tables: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """The mean over tables of equal rows and columns; NaN where one has NaN."""
+    """The mean over tables, of the rows and columns that all of them have; NaN where one has NaN."""
+    shared = [label for label in tables[0] if all(label in table for table in tables)]
+    rows = {label: [table[label] for table in tables] for label in shared}
     return {
-        label: {name: float(np.mean([table[label][name] for table in tables])) for name in row}
-        for label, row in tables[0].items()
+        label: {
+            name: float(np.mean([row[name] for row in of_tables]))
+            for name in of_tables[0]
+            if all(name in row for row in of_tables)
+        }
+        for label, of_tables in rows.items()
     }

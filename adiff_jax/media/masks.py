@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from adiff_jax.media.transfer import Region, region_points
+from adiff_jax.media.regions import Region
+from adiff_jax.media.transfer import region_points
 
 # How far a mask reaches beyond the part, in widths of the face, the mouth or the eye; it fades over as much.
 _MARGIN = {"all": 0.12, "pose": 0.12, "expression": 0.03, "lips": 0.11, "eyes": 0.18}

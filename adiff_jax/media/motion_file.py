@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -74,7 +75,7 @@ def load_motion(path: str | os.PathLike, max_frames: int | None = None) -> Motio
                 raise MediaError(f"{path}: not a motion file that this version reads (made by --save-motion)")
             neutral = file.get_tensor("neutral")
             points, times = file.get_slice("points")[:max_frames], file.get_slice("times")[:max_frames]
-            fps = Fraction(metadata["fps"])
+            fps = _rate(metadata["fps"])
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, ZeroDivisionError) as error:
         if isinstance(error, MediaError):
             raise
@@ -86,3 +87,10 @@ def load_motion(path: str | os.PathLike, max_frames: int | None = None) -> Motio
     if not (np.diff(times) > 0).all() or not 0 < fps <= 1000:
         raise MediaError(f"{path}: a damaged motion file: its times do not rise, or its rate is not a rate")
     return MotionTrack(points, neutral, times, fps)
+
+
+def _rate(text: str) -> Fraction:
+    """A whole number or a fraction of two; an exponent, which `Fraction` would write out, is refused."""
+    if not re.fullmatch(r"\d{1,10}(/\d{1,10})?", text):
+        raise ValueError("its rate is not a rate")
+    return Fraction(text)

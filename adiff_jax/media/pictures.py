@@ -28,16 +28,6 @@ def read_picture(path: str | os.PathLike, limits: Limits = LOCAL) -> UInt8[np.nd
         return _as_rgb(ImageOps.exif_transpose(image))
 
 
-def check_picture(path: str | os.PathLike, limits: Limits) -> None:
-    """Looks at the header alone; what passes may still be damaged.
-
-    Raises:
-        MediaError: `path` is not a picture, or is over the limits.
-    """
-    with _opened(path, limits):
-        pass
-
-
 def is_picture(path: str | os.PathLike) -> bool:
     """Whether the file begins as a picture does, whatever its name.
 

@@ -5,7 +5,6 @@ changes it as the driver's changes from its rest; absolute motion takes the driv
 """
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -13,9 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from adiff_jax.media import topology
 from adiff_jax.media.motion import HeadMotion, decompose, retarget
-
-Region = Literal["all", "expression", "pose", "lips", "eyes"]
-Start = Literal["relative", "absolute"]
+from adiff_jax.media.regions import Region, Start
 
 _FADE = 0.35  # how far from lips or lids their motion fades out, in widths of the mouth or the eye
 

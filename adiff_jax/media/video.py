@@ -197,16 +197,6 @@ def read_video(path: str | os.PathLike, limits: Limits = LOCAL) -> VideoReader:
     return VideoReader(path, limits)
 
 
-def check_video(path: str | os.PathLike, limits: Limits) -> None:
-    """Looks at the header and the first frame; a header may lie about the length, so read no more than is wanted.
-
-    Raises:
-        MediaError: see `read_video`.
-    """
-    with read_video(path, limits):
-        pass
-
-
 class VideoWriter:
     """Writes a video frame by frame; a context manager. The file appears when all went well, else there is none.
 

@@ -1,6 +1,7 @@
 """What is to be prepared, as a list of inputs: videos of a folder or of a manifest, drawn heads, or records."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -98,8 +99,8 @@ def _videos(folder: str) -> tuple[Folder, VideoFolder]:
 
 def _video_input(files: Folder, name: str, item: Item, options: PrepareOptions, detector: LandmarkDetector) -> Input:
     # What the manifest says of the clip is part of what it is made of.
-    fingerprint = f"{files.size(name)} bytes, {item.span}, {item.box}"
-    return Input(item.id, fingerprint, partial(video_clips, item, detector, options))
+    told = hashlib.sha256(repr(dataclasses.replace(item, path="")).encode()).hexdigest()
+    return Input(item.id, f"{files.size(name)} bytes, {told}", partial(video_clips, item, detector, options))
 
 
 def _misnamed(files: Folder, name: str) -> Outcome | None:

@@ -65,7 +65,8 @@ def anchored_chunks(
         line: numbers of the frames to make but for the anchor, in time order.
         anchor: number of the anchor.
         group_size: S, frames the denoiser takes at once.
-        group_batch: most groups of a chunk.
+        group_batch: most groups of a chunk; a few more where `shifted` chunks that are made side by side need them, so
+            that each has a whole border of its own for the next.
         gives_anchor: whether the anchor is a frame of the video, and not one outside it, such as a photograph.
         border: for frames that are added to a finished video: the numbers of its last frames, S - 2 if there are as
             many; the first chunk is told them, and the anchor. None begins a video.
@@ -80,7 +81,6 @@ def anchored_chunks(
     if group_batch < 1:
         raise ValueError(f"group_batch must be at least 1, not {group_batch}")
     line = np.asarray(line, np.int64)
-    begins = border is None
     reach = group_size - 2 if dealing == "shifted" else 0
     begins = border is None
     before = [] if begins or not reach else list(border)[-reach:]
@@ -92,7 +92,10 @@ def anchored_chunks(
     if reach:
         fit = len(line) <= group_batch * width
         num_chunks = 1 if fit else -(-(len(line) - reach) // (group_batch * width - reach))
-        parts = _overlapping(line, _rounded(num_chunks, shards, num_groups), reach)
+        num_chunks = _rounded(num_chunks, shards, num_groups)
+        if shards > 1:  # a device tells the next one only what it makes itself
+            num_chunks = min(num_chunks, max(1, (len(line) - reach) // reach))
+        parts = _overlapping(line, num_chunks, reach)
         per_chunk = max(-(-len(part) // width) for part in parts)
         turns = 1 if begins and num_groups == 1 else width
         dealt = [deal(dealing, part, min(per_chunk, len(part)), turns) for part in parts]

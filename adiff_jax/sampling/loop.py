@@ -209,6 +209,7 @@ def timesteps(
             times = np.arange(steps)[::-1] * (num_train_steps // steps)
         case "linspace":
             times = np.round(np.linspace(0, num_train_steps - 1, steps))[::-1]
+            times[0] = num_train_steps - 1  # of a single step too
         case _:
             raise ValueError(f"unknown spacing {spacing!r}: choose trailing, leading or linspace")
     return np.append(times, -1).astype(np.int32)

@@ -91,8 +91,8 @@ class DDPM(Solver):
 class DPMSolverPlusPlus2M(Solver):
     """DPM-Solver++(2M) (Lu et al. 2022, alg. 2 and appendix on stochastic solvers): second order, for few steps.
 
-    Of first order, which is DDIM of the same eta, are the first step and those that reach to a log signal-to-noise
-    ratio which is not finite: the last, and the second of a zero-terminal-SNR schedule.
+    Of first order, which for eta 0 and 1 is DDIM of the same eta, are the first step and those that reach to a log
+    signal-to-noise ratio which is not finite: the last, and the second of a zero-terminal-SNR schedule.
 
     Attributes:
         eta: 0 solves the probability flow, 1 the reverse diffusion (SDE-DPM-Solver++), which keeps groups alike.

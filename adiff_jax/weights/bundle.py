@@ -14,6 +14,7 @@ Weights are float32 in memory; on disk they may be float16.
 import dataclasses
 import functools
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -38,6 +39,8 @@ from adiff_jax.weights.tensors import Params, WeightsError, load_tensors, save_t
 
 DEFAULT_BUNDLE = "synthetic-128"
 FORMAT = 1
+
+_log = logging.getLogger(__name__)
 
 Config = TypeVar("Config")
 
@@ -93,6 +96,8 @@ class Bundle:
         index = _read_json(folder / "model_index.json")
         if index.get("format") != FORMAT:
             raise WeightsError(f"{folder} is a bundle of format {index.get('format')!r}; this version reads {FORMAT}")
+        if not isinstance(index.get("name"), str):
+            raise WeightsError(f"{folder}/model_index.json: the bundle has no name")
         return cls.assemble(
             index["name"], sdit=folder, autoencoder=folder, clip=folder, card=_read_text(folder / "README.md")
         )
@@ -181,6 +186,7 @@ def find_bundle(path: str | os.PathLike) -> Path:
         if (folder / "model_index.json").is_file():
             return folder
     if is_repo_id(path) and not Path(path).exists():
+        _log.info("no bundle at %s here: downloading it from the Hugging Face hub, unless its cache has it", path)
         folder = download(os.fspath(path))
         if (folder / "model_index.json").is_file():
             return folder
@@ -275,9 +281,12 @@ def _read_text(path: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(_read_text(path))
+        content = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
         raise WeightsError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} is not a JSON object")
+    return content
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

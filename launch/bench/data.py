@@ -139,7 +139,7 @@ def preparation(videos: Path, out: Path, bundle: str) -> Report:
     parts["FFmpeg, twice, in a thread beside all this"] = 2 * reading.seconds
     rows = {name: {"seconds": value, "share": value / total} for name, value in parts.items()}
     setting = {
-        "videos": f"{len(paths)}, {frames} frames, the first {video.width} x {video.height}",
+        "videos": f"{len(paths)}, {frames} frames, the last {video.width} x {video.height}",
         "kept": f"{report.clips} clips, {sum(outcome.frames for outcome in report.outcomes)} frames",
         "speed": f"{frames / total:.1f} frames a second",
         "encoders": f"of {bundle}, on {_device()}",

@@ -9,6 +9,8 @@ import pytest
 
 from adiff_jax.app import options
 from adiff_jax.app.cli import main
+from adiff_jax.app.commands.reenact import Reenact
+from adiff_jax.app.options import SamplingOptions
 from adiff_jax.sampling.anchored import Share
 from adiff_jax.sampling.groups import Dealing
 from adiff_jax.sampling.loop import Spacing
@@ -95,3 +97,44 @@ def test_a_wrong_command_line_exits_with_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(argv)
     assert exit_.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["evaluate", "text", "--identities", "0"], "identities must be at least 1, not 0"),
+        (["evaluate", "edit", "--identities", "0"], "identities must be at least 1, not 0"),
+        (["evaluate", "autoencoder", "--clips", "0"], "clips must be at least 1, not 0"),
+        (["evaluate", "identity", "--people", "0"], "people must be at least 1, not 0"),
+        (["evaluate", "reader", "--people", "0"], "people must be at least 1, not 0"),
+    ],
+)
+def test_nobody_to_measure_is_an_error(
+    argv: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert message in error_of([*argv, "--out", str(tmp_path)], capsys)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_is_32_bits(seed: int) -> None:
+    with pytest.raises(ValueError, match="seed must be within 0 and 4294967295"):
+        SamplingOptions(seed=seed)
+
+
+def test_a_port_has_16_bits(capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("gradio")
+    assert "port must be within 0 and 65535, not 99999" in error_of(["serve", "--port", "99999"], capsys)
+
+
+def test_drivers_that_follow_are_as_long_as_asked(tmp_path: Path) -> None:
+    class Recorder:
+        def reenact(self, *_: object, **options: object) -> None:
+            assert options["max_frames"] == 5
+
+        def extend(self, _: None, driving: str, **options: object) -> None:
+            calls.append((driving, options["max_frames"]))
+
+    calls: list[tuple[str, int]] = []
+    command = Reenact(source="a.png", driving="b.mp4", then=("c.mp4",), out=tmp_path / "out.mp4", max_frames=5)
+    command._reenact(Recorder(), **command.options(), workdir=None, resume=False, progress=None)
+    assert calls == [("c.mp4", 5)]

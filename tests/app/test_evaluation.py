@@ -11,6 +11,7 @@ from tiny import tiny_bundle_for_texts
 from adiff_jax.app.cli import main
 from adiff_jax.app.evaluation.contenders import CONTENDERS, NAMES
 from adiff_jax.app.evaluation.extras import Extras
+from adiff_jax.app.evaluation.reenactment import driver_names, persons_shown
 from adiff_jax.app.evaluation.store import Store
 from adiff_jax.app.evaluation.texts import people_with_hair
 from adiff_jax.app.options import SamplingOptions
@@ -50,6 +51,32 @@ def test_evaluate_reenact(bundle_path: Path, tmp_path: Path, capsys: pytest.Capt
     assert math.isclose(rows["mean: true picture"]["APD"], mean)
 
 
+@pytest.mark.parametrize("source", ["self", "talk.mp4"])
+def test_real_faces_are_measured_with_consent(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    Path("talk.mp4").write_bytes(b"a face")
+    argv = ["evaluate", "reenact", "--bundle", "nowhere", "--source", source, "--driving", "synthetic:1", "talk.mp4"]
+    assert main([*argv, "--out", "out"]) == 2
+    assert "talk.mp4 shows a real face" in capsys.readouterr().err
+    assert main([*argv, "--out", "out", "--i-have-consent"]) == 2
+    assert "no bundle at nowhere" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_drivers_of_one_name_have_files_of_their_own() -> None:
+    assert driver_names(["a/talk.mp4", "b/talk.mp4", "talk-2.mp4", "synthetic:7"]) == [
+        "talk",
+        "talk-2",
+        "talk-2-2",
+        "synthetic-7",
+    ]
+    assert persons_shown("self", ["a.mp4", "synthetic:1"]) == ("a.mp4", "synthetic:1")
+    assert persons_shown("me.jpg", ["a.mp4"]) == ("me.jpg",)
+
+
 @pytest.mark.usefixtures("shared")
 def test_evaluate_autoencoder(bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     argv = ["evaluate", "autoencoder", "--bundle", str(bundle_path), "--clips", "2", "--frames", "3"]
@@ -83,8 +110,8 @@ def test_evaluate_consistency_and_go_on(
         rival = intervals[f"{length} frames: {NAMES['multidiffusion']}"]
         assert row["Self-CSIM gap"] == pytest.approx(rival["Self-CSIM"] - row["Self-CSIM"])
         assert "Self-CSIM gap" not in rival
-        floor = rows[f"{length} frames: autoencoder of the driving clip"]
-        assert floor["identity pairwise"] >= 0
+        ceiling = rows[f"{length} frames: autoencoder of the driving clip"]
+        assert ceiling["identity pairwise"] >= 0
     for plot in ("consistency.png", "distance.png", "contact_sheet.png"):
         assert np.ptp(read_picture(tmp_path / plot)) > 100
     assert read_picture(tmp_path / "contact_sheet.png").shape == (3 * 32 + 2 * 4, 8 * 32, 3), "seven frames and a name"

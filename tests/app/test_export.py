@@ -14,6 +14,7 @@ from adiff_jax.app.export import SHEET_COLUMNS, export
 from adiff_jax.app.inputs import Driving, Source
 from adiff_jax.app.manifest import read_manifest
 from adiff_jax.app.pipeline import GeneratedVideo
+from adiff_jax.app.pipeline.video import Origin
 from adiff_jax.app.provenance import LABEL, stamp
 from adiff_jax.app.signing import SigningError
 from adiff_jax.media.comments import read_comment
@@ -39,7 +40,11 @@ def reenactment(num_frames: int = 12, fails_at: int | None = None, times: np.nda
 
     return GeneratedVideo(
         action="reenacted",
-        inputs={"source": "person.png", "driver": "talk.mp4"},
+        inputs={
+            "source": Origin("person.png", "1" * 64),
+            "driver": Origin("talk.mp4", "2" * 64),
+            "driver 9": Origin("more.mp4", "3" * 64),
+        },
         source=Source("person.png", picture(200), np.zeros((478, 3), np.float32), sha256="1" * 64),
         driving=Driving(
             name="talk.mp4",
@@ -91,6 +96,7 @@ def test_every_file_is_signed_and_says_of_what_it_was_made(tmp_path: Path) -> No
         assert report.record["inputs"] == [
             {"role": "source", "name": "person.png", "sha256": "1" * 64, "consent": dataclasses.asdict(consent)},
             {"role": "driver", "name": "talk.mp4", "sha256": "2" * 64},
+            {"role": "driver 9", "name": "more.mp4", "sha256": "3" * 64},
         ]
 
 

@@ -124,6 +124,37 @@ def test_a_video_is_added_to(pipeline: AnchoredDiffusionPipeline, plan: str) -> 
     np.testing.assert_array_equal(latents_of(longest)[: FRAMES + 5], after)
 
 
+def filled(folder: Path) -> LatentStore:
+    store = LatentStore(folder, {"seed": "1"})
+    store.save(0, np.arange(3, dtype=np.int32), np.zeros((3, 2, 2, 4), np.float32), np.ones(5, np.float32))
+    return store
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "chunk-00000.safetensors"])
+@pytest.mark.parametrize("length", [0, 9, -1])
+def test_damaged_latents_are_named(tmp_path: Path, name: str, length: int) -> None:
+    path = filled(tmp_path / "part").folder / name
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match="part is damaged; remove it"):
+        LatentStore(tmp_path / "part", {"seed": "1"}, resume=True).load(0)
+
+
+def test_what_a_kill_leaves_does_not_stand_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "write_text", killed)
+        filled(tmp_path / "part")
+    store = filled(tmp_path / "part")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.rmtree", lambda _, ignore_errors=False: ignore_errors or killed())
+        store.remove()
+    assert filled(tmp_path / "part").finished == 1
+    filled(tmp_path / "part").remove()
+    assert not list(tmp_path.iterdir())
+
+
 def test_each_driver_is_heard_while_it_is_followed() -> None:
     drivers = [load_driving(f"synthetic:{seed}", 32, LandmarkDetector, max_frames=FRAMES) for seed in (1, 2, 3)]
     first, second, third = (

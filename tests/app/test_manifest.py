@@ -224,6 +224,33 @@ def test_verify_prints_all_and_gives_0(signed: Path, capsys: pytest.CaptureFixtu
         assert words in output
 
 
+def test_verify_of_a_hostile_record(
+    drafts: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign(
+        drafts["png"],
+        tmp_path / "a.png",
+        dataclasses.replace(CLAIM, bundle="\x1b[2Jred\nAI-generated: no"),
+        self_made(),
+    )
+    assert main(["verify", str(tmp_path / "a.png")]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "\x1b" not in printed and "\n  AI-generated: no" not in printed and "\N{REPLACEMENT CHARACTER}[2Jred" in printed
+    )
+    for record in ({"software": CLAIM.record()["software"]}, {**CLAIM.record(), "inputs": ["a"]}):
+        monkeypatch.setattr(Claim, "record", lambda _, record=record: record)
+        sign(drafts["png"], tmp_path / "b.png", CLAIM, self_made())
+        assert main(["verify", str(tmp_path / "b.png")]) == 0
+        assert "its record cannot be read" in capsys.readouterr().out
+
+
+def test_verify_refuses_what_is_no_certificate(signed: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "roots.pem").write_bytes(b"\xffnot a certificate")
+    assert main(["verify", str(signed), "--trust", str(tmp_path / "roots.pem")]) == 2
+    assert "no certificate in PEM format" in capsys.readouterr().err
+
+
 def test_verify_of_what_is_none(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for name, content, message in (
         ("text.txt", b"words", "no place for a manifest"),

@@ -12,6 +12,7 @@ from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
 from adiff_jax.app.pipeline.cards import text_card
 from adiff_jax.app.pipeline.modality import measure_modality
 from adiff_jax.data.source import SyntheticSource
+from adiff_jax.media.errors import MediaError
 from adiff_jax.weights.bundle import Bundle
 from adiff_jax.weights.modality import Modality
 from adiff_jax.weights.tensors import WeightsError
@@ -54,7 +55,7 @@ def test_a_direction_is_from_text_to_text(pipeline: AnchoredDiffusionPipeline, b
 def test_animation_follows_the_drivers_landmarks(pipeline: AnchoredDiffusionPipeline) -> None:
     video = pipeline.animate(PROMPT, "synthetic:1", **OPTIONS)
     assert video.action == "animated"
-    assert video.inputs == {"text": repr(PROMPT), "driver": "synthetic:1"}
+    assert video.inputs == {"text": (repr(PROMPT), None), "driver": ("synthetic:1", None)}
     np.testing.assert_array_equal(video.landmarks, video.driving.points)
     assert video.source.picture.shape == (32, 32, 3)
     assert latents_of(video).shape[0] == 4
@@ -74,10 +75,18 @@ def test_an_edit_keeps_the_more_the_less_its_strength(pipeline: AnchoredDiffusio
     assert distance(0.2) < distance(1.0)
 
 
+def test_a_motion_file_is_nothing_to_edit(pipeline: AnchoredDiffusionPipeline) -> None:
+    with pytest.raises(MediaError, match="no picture to edit; give the video itself"):
+        pipeline.edit("talk.safetensors", PROMPT)
+
+
 def test_origin_and_prompt_strength_move_the_person(pipeline: AnchoredDiffusionPipeline) -> None:
     def person(**options: object) -> np.ndarray:
         video = pipeline.edit("synthetic:1", PROMPT, **OPTIONS, **options)
-        assert (video.action, video.inputs) == ("edited", {"video": "synthetic:1", "text": repr(PROMPT)})
+        assert (video.action, video.inputs) == (
+            "edited",
+            {"video": ("synthetic:1", None), "text": (repr(PROMPT), None)},
+        )
         return np.asarray(video.latents.commission.embedding)
 
     still = person(origin=PROMPT)

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from adiff_jax.evals.report import Metric, Report
+import pytest
+
+from adiff_jax.evals.report import Metric, Report, mean_rows
 
 REPORT = Report(
     title="Two rows",
@@ -28,3 +30,8 @@ def test_saved_json_is_strict_and_complete(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "new/table.json").read_text(), parse_constant=lambda name: 1 / 0)
     assert content["rows"] == {"ours": {"PSNR": 20.04, "error": 0.0123}, "none": {"PSNR": None}}
     assert content["definitions"] == {"PSNR": "decibels", "error": "a share"}
+
+
+def test_means_are_of_what_all_tables_have() -> None:
+    tables = [{"ours": {"L1": 2.0, "PSNR": 20.0}, "truth": {"L1": 0.0}}, {"ours": {"L1": 4.0}}]
+    assert mean_rows(tables) == {"ours": {"L1": pytest.approx(3.0)}}

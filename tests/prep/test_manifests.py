@@ -3,11 +3,15 @@
 import json
 import math
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from adiff_jax.media.landmarks import LandmarkDetector
+from adiff_jax.prep.inputs import manifest_inputs
 from adiff_jax.prep.items import Box, Span, VideoFolder
 from adiff_jax.prep.manifests import FORMATS, ManifestError, read_manifest
+from adiff_jax.prep.options import PrepareOptions
 
 BOX = {"top": 0.1, "bottom": 0.5, "left": 0.2, "right": 0.6}
 CLIP = {"ytb_id": "video-1", "duration": {"start_sec": 81.62, "end_sec": 86.17}, "bbox": BOX}
@@ -189,3 +193,16 @@ def test_what_is_no_manifest(name, text, message, tmp_path):
 def test_damage_is_named(kind, name, text, message, tmp_path):
     with pytest.raises(ManifestError, match=message):
         read_manifest(write(tmp_path / name, text), videos(), kind)
+
+
+def test_what_a_manifest_says_is_part_of_what_a_clip_is_made_of(tmp_path):
+    detector = Mock(spec=LandmarkDetector)
+
+    def fingerprint(folder: str, **told: object) -> str:
+        path = write(tmp_path / folder / "info.json", json.dumps({"clips": {"a": CLIP | {"attributes": told}}}))
+        write(tmp_path / folder / "video-1.mp4", "a video")
+        (made,) = manifest_inputs(path, str(tmp_path / folder), PrepareOptions(), detector, "celebv-hq", None)
+        return made.fingerprint
+
+    assert fingerprint("one", hair="red") == fingerprint("elsewhere", hair="red")
+    assert fingerprint("one", hair="red") != fingerprint("one", hair="black")

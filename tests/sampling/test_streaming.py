@@ -280,9 +280,10 @@ EIGHT_DEVICES = """
             return jax.tree.map(lambda x: x[None], results)
         return jax.shard_map(run, mesh=mesh, in_specs=P("group"), out_specs=P("group"), check_vma=False)(stacked)
 
-    for dealing, anchor in (("contiguous", 30), ("strided", 0), ("shifted", 30)):
+    cases = (("contiguous", 30, 4, 99), ("strided", 0, 4, 99), ("shifted", 30, 4, 99), ("shifted", 30, 5, 1))
+    for dealing, anchor, size, batch in cases:
         line = np.delete(np.arange(73), anchor)
-        chunks = anchored_chunks(dealing, line, anchor, 4, 99, shards=8)
+        chunks = anchored_chunks(dealing, line, anchor, size, batch, shards=8)[:8]
         assert len(chunks) == 8, len(chunks)
         known = first = jnp.zeros((STEPS, len(chunks[0].told), *LATENT))
         expected = []
@@ -299,7 +300,7 @@ EIGHT_DEVICES = """
         traffic = re.findall(rf"= \\(?(\\w+\\[[\\d,]*\\])\\S* ({kinds})(?:-start)?\\(", program)
         print(dealing, traffic)
         anchors = [("f32[1,2,2,3]", "all-reduce")]
-        borders = [("f32[2,2,2,3]", "collective-permute")] if dealing == "shifted" else []
+        borders = [(f"f32[{size - 2},2,2,3]", "collective-permute")] if dealing == "shifted" else []
         assert sorted(traffic) == sorted(anchors + borders), traffic
 """
 

@@ -75,10 +75,14 @@ def test_an_absent_bundle_is_named() -> None:
         find_bundle("nowhere")
 
 
-def test_a_bundle_of_the_hub(tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_of_the_hub(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     bundle.save(tmp_path / "cache")
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repo_id, **options: str(tmp_path / "cache"))
-    assert find_bundle("owner/name") == tmp_path / "cache"
+    with caplog.at_level("INFO", "adiff_jax"):
+        assert find_bundle("owner/name") == tmp_path / "cache"
+    assert "downloading it from the Hugging Face hub" in caplog.text
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner/name").mkdir(parents=True)
     with pytest.raises(WeightsError, match="no bundle at owner/name"):  # a folder of that name is what is meant
@@ -100,6 +104,16 @@ def test_another_format_is_refused(tmp_path: Path, bundle: Bundle) -> None:
     (tmp_path / "saved/model_index.json").write_text(json.dumps({"format": 99, "name": "tiny"}))
     with pytest.raises(WeightsError, match="bundle of format 99"):
         Bundle.load(tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[]", "is not a JSON object"), ('{"format": 1}', "no name"), ('{"format": 1, "name": 3}', "no name")],
+)
+def test_an_index_of_another_form(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "model_index.json").write_text(text)
+    with pytest.raises(WeightsError, match=message):
+        Bundle.load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Sampling(Command, SamplingOptions):
     """Options of every command that samples.
 
     Attributes:
-        bundle: directory of a bundle, or the name of one in the package.
+        bundle: directory of a bundle, the name of one in the package, or OWNER/NAME on the Hugging Face hub.
         face: which face of the picture or video, from 1, left to right; the largest by default.
         max_frames: use the first frames of videos only.
         smooth: landmarks of videos are smoothed over time by a One-Euro filter, if this is not turned off.
@@ -99,3 +99,14 @@ class Making(MarkingOptions, Sampling):
             video.latents.remove()
         for path in files:
             print(path)
+
+
+def seeds_from(first: int, count: int, option: str) -> range:
+    """`count` seeds of drawn people or clips.
+
+    Raises:
+        ValueError: there are none; the message names the option that says how many.
+    """
+    if count < 1:
+        raise ValueError(f"{option} must be at least 1, not {count}")
+    return range(first, first + count)

@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-from adiff_jax.app.commands.base import Command, Sampling
+from adiff_jax.app.commands.base import Command, Sampling, seeds_from
 from adiff_jax.app.commands.evaluate_texts import EvaluateEdit, EvaluateReader, EvaluateText
+from adiff_jax.app.marking import MarkingOptions
 from adiff_jax.app.options import SamplingOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateReenact(Sampling):
+class EvaluateReenact(MarkingOptions, Sampling):
     """Reenacts and measures: face found, landmarks, mouth, expression, pose, colours; prints the definitions.
 
         adiff evaluate reenact --source synthetic:7 --driving a.mp4 b.mp4 --max-frames 96 --out evaluation
@@ -37,10 +38,17 @@ class EvaluateReenact(Sampling):
     def run(self) -> None:
         """Measures, prints and saves."""
         from adiff_jax.app.evaluation.extras import Extras
-        from adiff_jax.app.evaluation.reenactment import evaluate_reenactment
+        from adiff_jax.app.evaluation.reenactment import evaluate_reenactment, persons_shown
 
+        marking = {
+            "label": self.label,
+            "identity": self.identity(),
+            "consents": {person: self.consent(person) for person in persons_shown(self.source, self.driving)},
+        }
         extras = Extras(self.also, self.networks)
-        report = evaluate_reenactment(self.open_pipeline(), self.source, self.driving, self.out, self.options(), extras)
+        report = evaluate_reenactment(
+            self.open_pipeline(), self.source, self.driving, self.out, self.options(), extras, **marking
+        )
         print(report.markdown())
 
 
@@ -49,7 +57,7 @@ class EvaluateAutoencoder(Command):
     """Measures the autoencoder's reconstructions of drawn clips that training never saw; prints the definitions.
 
     Attributes:
-        bundle: directory of a bundle, or the name of one in the package.
+        bundle: directory of a bundle, the name of one in the package, or OWNER/NAME on the Hugging Face hub.
         clips: number of clips.
         frames: frames of each.
         seed: of the first clip.
@@ -69,8 +77,8 @@ class EvaluateAutoencoder(Command):
         from adiff_jax.app.evaluation.autoencoder import evaluate_autoencoder
         from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
 
+        seeds = seeds_from(self.seed, self.clips, "clips")
         pipeline = AnchoredDiffusionPipeline.from_pretrained(self.bundle, landmark_model=self.landmark_model)
-        seeds = range(self.seed, self.seed + self.clips)
         print(evaluate_autoencoder(pipeline, seeds, self.frames, self.out).markdown())
 
 
@@ -87,7 +95,7 @@ class EvaluateConsistency(Command, SamplingOptions):
     of the noise is the person's.
 
     Attributes:
-        bundle: directory of a bundle, or the name of one in the package.
+        bundle: directory of a bundle, the name of one in the package, or OWNER/NAME on the Hugging Face hub.
         lengths: numbers of frames.
         identities: number of people.
         first_identity: seed of the first; below 1,000,000 are those that training never sees.
@@ -141,7 +149,8 @@ class EvaluateIdentity(Command):
     """Measures how well the identity network tells drawn people apart that it was never trained on.
 
     Attributes:
-        bundle: bundle whose autoencoder the pictures go through in the second row: directory, or name in the package.
+        bundle: whose autoencoder the pictures go through in the second row: directory of a bundle, the name of one in
+            the package, or OWNER/NAME on the Hugging Face hub.
         people: number of people.
         pictures: number of pictures of each, at random times of their clips.
         first_identity: seed of the first; below 1,000,000 are those that training never sees.
@@ -162,8 +171,8 @@ class EvaluateIdentity(Command):
         from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
         from adiff_jax.evals.identity import DRAWN, drawn_recogniser
 
+        seeds = seeds_from(self.first_identity, self.people, "people")
         pipeline = AnchoredDiffusionPipeline.from_pretrained(self.bundle)
-        seeds = range(self.first_identity, self.first_identity + self.people)
         recogniser = drawn_recogniser(self.identity_network or DRAWN)
         print(evaluate_identity(pipeline, recogniser, seeds, self.pictures, self.out).markdown())
 

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from adiff_jax.app.commands.base import Command, Sampling
+from adiff_jax.app.commands.base import Command, Sampling, seeds_from
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class EvaluateText(Sampling):
 
         options = self.options()
         frames = options.pop("max_frames") or 16
-        seeds = range(self.first_identity, self.first_identity + self.identities)
+        seeds = seeds_from(self.first_identity, self.identities, "identities")
         with progress_bar("evaluating", "videos") as progress:
             report = evaluate_texts(
                 self.open_pipeline(), AttributeReader.load(), seeds, frames, self.out, options, progress
@@ -50,7 +50,7 @@ class EvaluateEdit(Sampling):
         origin: colour of hair of the people who are changed.
         target: colour that the text asks for.
         strength: see `adiff edit`.
-        prompt_strength: see `adiff edit`.
+        text_strength: see `adiff edit`.
         identities: number of people.
         first_identity: seed from which people are looked for; below 1,000,000 training never sees them.
         max_frames: frames of each video.
@@ -60,7 +60,7 @@ class EvaluateEdit(Sampling):
     origin: str = "red"
     target: str = "black"
     strength: float = 0.8
-    prompt_strength: float = 1.0
+    text_strength: float = 1.0
     identities: int = 50
     first_identity: int = 850_000
     max_frames: int | None = 16
@@ -76,7 +76,7 @@ class EvaluateEdit(Sampling):
         for colour in (self.origin, self.target):
             if colour not in HAIR_COLOURS:
                 raise ValueError(f"unknown colour of hair {colour!r}: choose one of {', '.join(HAIR_COLOURS)}")
-        options = self.options() | {"strength": self.strength, "prompt_strength": self.prompt_strength}
+        options = self.options() | {"strength": self.strength, "prompt_strength": self.text_strength}
         frames = options.pop("max_frames") or 16
         seeds = people_with_hair(self.origin, self.identities, self.first_identity)
         with progress_bar("evaluating", "videos") as progress:
@@ -114,6 +114,7 @@ class EvaluateReader(Command):
         from adiff_jax.data.source import open_source
         from adiff_jax.evals.attributes import SHIPPED, AttributeReader
 
+        seeds = seeds_from(self.first_identity, self.people, "people")
         if self.data is None:
             reader = AttributeReader.load()
         else:
@@ -121,5 +122,4 @@ class EvaluateReader(Command):
                 reader = fit_reader(open_source(self.data), progress)
             self.out.mkdir(parents=True, exist_ok=True)
             reader.save(self.out / SHIPPED.name)
-        seeds = range(self.first_identity, self.first_identity + self.people)
         print(evaluate_reader(reader, seeds, self.size, self.out).markdown())

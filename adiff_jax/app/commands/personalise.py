@@ -27,7 +27,8 @@ class Personalise(PersonaliseOptions, Command):
     Attributes:
         clips: videos of the person, half a minute or more in all, in one light and dress.
         out: directory to make for the bundle.
-        bundle: the one to begin with: a directory, or the name of one in the package.
+        bundle: the one to begin with: a directory, the name of one in the package, or OWNER/NAME on the Hugging Face
+            hub.
         workdir: folder for everything on the way; OUT.work if not given.
         i_have_consent: the person in the clips agreed; you are asked if you do not say so.
         landmark_model: MediaPipe's face_landmarker.task; looked up if not given.

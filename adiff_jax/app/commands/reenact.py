@@ -28,7 +28,7 @@ class Reenact(MotionOptions, Making):
         source: a picture or video with a face, or synthetic:SEED for a drawn person.
         driving: a video with a face, a motion file of --save-motion, or synthetic:SEED for a drawn one.
         then: more videos, after whose motion the person goes on, in the same scene; they may be given later, with
-            --resume, when the latents were kept. The result has no sound.
+            --resume, when the latents were kept.
         out: the video to write, *.mp4.
         pin_source: make the picture itself the anchor of all groups, which ties the result to its pixels.
         driver_face: which face of the driver, from 1, left to right; the largest by default.
@@ -55,7 +55,7 @@ class Reenact(MotionOptions, Making):
         motion = {field.name: getattr(self, field.name) for field in dataclasses.fields(MotionOptions)}
         more = {name: getattr(self, name) for name in ("pin_source", "driver_face", "save_motion")}
         video = pipeline.reenact(self.source, self.driving, **motion, **more, **options)
-        keeping = {name: options[name] for name in ("smooth", "workdir", "resume", "progress")}
+        keeping = {name: options[name] for name in ("max_frames", "smooth", "workdir", "resume", "progress")}
         for driving in self.then:
             video = pipeline.extend(video, driving, face=self.driver_face, **keeping)
         return video

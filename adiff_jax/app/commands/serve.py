@@ -17,7 +17,7 @@ class Serve(PageLimits, Command):
     Uploads and results are deleted when a page is closed and when the server ends (Ctrl-C).
 
     Attributes:
-        bundle: directory of a bundle, or the name of one in the package.
+        bundle: directory of a bundle, the name of one in the package, or OWNER/NAME on the Hugging Face hub.
         host: address to listen at; 0.0.0.0 lets other machines in.
         port: to listen at; 0 chooses a free one.
         landmark_model: MediaPipe's face_landmarker.task; looked up if not given.

@@ -35,5 +35,10 @@ class Verify(Command):
         if report.status != "unchanged" and (comment := read_comment(self.file)):
             lines.append(f'its comment, which anyone can write, says: "{comment}"')
         for line in lines:
-            print(textwrap.indent(line, "  "))
+            print(textwrap.indent(printable(line), "  "))
         return 0 if report.status == "unchanged" else 1
+
+
+def printable(text: str) -> str:
+    """The text as it is safe to print: what a file says may hold codes that a terminal obeys."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

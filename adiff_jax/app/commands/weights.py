@@ -140,7 +140,7 @@ class Info(Command):
     """Prints the card of a bundle.
 
     Attributes:
-        bundle: directory of a bundle, or the name of one in the package.
+        bundle: directory of a bundle, the name of one in the package, or OWNER/NAME on the Hugging Face hub.
     """
 
     bundle: Annotated[str, Positional] = "synthetic-128"

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from adiff_jax.app.evaluation.autoencoder import reconstruct
-from adiff_jax.app.evaluation.contenders import CONTENDERS, FLOOR, FLOOR_NAME, NAMES
+from adiff_jax.app.evaluation.contenders import CEILING, CEILING_NAME, CONTENDERS, NAMES
 from adiff_jax.app.evaluation.drawn import true_regions
 from adiff_jax.app.evaluation.sheet import save_sheet
 from adiff_jax.app.evaluation.store import Store
@@ -29,7 +29,6 @@ from adiff_jax.evals.landmarks import FOUND_RATE, LANDMARK_ERROR, found_rate, la
 from adiff_jax.evals.observation import MEASURED_SIZE, observe
 from adiff_jax.evals.plots import Line, save_lines
 from adiff_jax.evals.report import Metric, Report
-from adiff_jax.media.files import write_aside
 from adiff_jax.media.pictures import read_picture, write_picture
 
 SHEET_FRAMES = 12
@@ -119,7 +118,7 @@ def evaluate_consistency(
         "landmarks": plan.landmarks,
     }
     store = Store(out / "videos", settings)
-    contenders = (FLOOR, *plan.contenders)
+    contenders = (CEILING, *plan.contenders)
     jobs = list(itertools.product(plan.lengths, contenders, plan.seeds))
     measured: dict[tuple[int, str], list[dict[str, Any]]] = {}
     sheets = plan.seeds[: plan.sheets]
@@ -164,7 +163,7 @@ def _measure(
     video = pipeline.reenact(who, who, max_frames=length, motion="absolute", **options)
     driving = np.stack(list(video.driving.frames()))
     begin = time.perf_counter()
-    frames = reconstruct(pipeline, driving) if contender == FLOOR else np.stack(list(video))
+    frames = reconstruct(pipeline, driving) if contender == CEILING else np.stack(list(video))
     seconds = time.perf_counter() - begin
     identity, driving_identity = (recogniser(pictures, video.landmarks) for pictures in (frames, driving))
     regions = true_regions([video.source.person] * length, video.landmarks, pipeline.size)
@@ -176,9 +175,10 @@ def _measure(
         scores["landmark error"] = landmark_error(seen.points, video.landmarks, seen.found)
     if sheet:
         strip = np.concatenate([frames[index] for index in pick_frames(length, SHEET_FRAMES)], axis=1)
-        with write_aside(sheet) as draft:
-            write_picture(draft, strip)
-    return {"scores": scores, "to anchor": distance_to_anchor(identity, length // 2).tolist()}
+        write_picture(sheet, strip)
+    chosen = plan.options.get("anchor_frame")
+    anchor = length // 2 if chosen is None else chosen
+    return {"scores": scores, "to anchor": distance_to_anchor(identity, anchor).tolist()}
 
 
 def _report(
@@ -240,7 +240,7 @@ def _plot(out: Path, plan: ConsistencyPlan, measured: Mapping[tuple[int, str], l
         low, high = np.array([mean_interval(of_videos) for of_videos in values]).T
         return Line(np.array(lengths), np.array([finite_mean(of_videos) for of_videos in values]), low, high)
 
-    contenders = (*plan.contenders, FLOOR)
+    contenders = (*plan.contenders, CEILING)
     panels = {
         metric: {_name(contender): against_length(metric, contender) for contender in contenders} for metric in PLOTTED
     }
@@ -258,7 +258,7 @@ def _plot(out: Path, plan: ConsistencyPlan, measured: Mapping[tuple[int, str], l
 
 
 def _name(contender: str) -> str:
-    return FLOOR_NAME if contender == FLOOR else NAMES[contender]
+    return CEILING_NAME if contender == CEILING else NAMES[contender]
 
 
 def _values(videos: Sequence[Mapping[str, Any]], metric: str) -> Float[np.ndarray, "N"]:

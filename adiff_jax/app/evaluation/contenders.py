@@ -29,7 +29,5 @@ NAMES = {
     "independent": "independent groups",
     "autoregressive": "autoregressive",
 }
-FLOOR = "autoencoder"  # the driving clip through the autoencoder: what no method can be better than
-FLOOR_NAME = "autoencoder of the driving clip"
-
-DEFAULT = ("shifted", "contiguous", "multidiffusion", "independent", "autoregressive")
+CEILING = "autoencoder"  # the driving clip through the autoencoder: what no method can be better than
+CEILING_NAME = "autoencoder of the driving clip"

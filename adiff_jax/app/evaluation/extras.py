@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
@@ -49,15 +49,23 @@ class Extras:
         """Columns: those of fidelity, and the chosen ones."""
         return (*FIDELITY_METRICS, *(EXTRA_METRICS[name] for name in self.chosen))
 
-    def load(self) -> None:
-        """Opens what all videos need, so that a missing file is an error before the work and not after it."""
+    def load(self, drawn: Collection[bool]) -> None:
+        """Opens what the videos need, so that a missing file is an error before the work and not after it.
+
+        Args:
+            drawn: whether the people in them are drawn; both, where some are.
+        """
+        if "csim" in self.chosen:
+            for kind in drawn:
+                self.recogniser(kind)
         for name, network in (("lpips", "_lpips"), ("fid", "_inception"), ("fvd", "_i3d")):
             if name in self.chosen:
                 getattr(self, network)
 
-    def setting(self, drawn: bool) -> dict[str, str]:
-        """What a report says of the networks."""
-        return {"identity": self.recogniser(drawn).name} if "csim" in self.chosen else {}
+    def setting(self, drawn: Collection[bool]) -> dict[str, str]:
+        """What a report says of the networks; `drawn` as in `load`."""
+        names = (self.recogniser(kind).name for kind in sorted(drawn))
+        return {"identity": "; ".join(names)} if "csim" in self.chosen else {}
 
     def of_video(self, video: GeneratedVideo, frames: Frames, reference: Frames | None) -> dict[str, float]:
         """Values of one video.

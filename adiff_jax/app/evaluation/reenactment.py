@@ -1,5 +1,6 @@
 """How well the pipeline follows drivers."""
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from adiff_jax.app.consent import Consent
 from adiff_jax.app.evaluation.autoencoder import reconstruct
 from adiff_jax.app.evaluation.drawn import PEOPLE, PEOPLE_SEED, people_colours, true_regions
 from adiff_jax.app.evaluation.extras import Extras
 from adiff_jax.app.export import export
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
+from adiff_jax.app.signing import Identity
 from adiff_jax.data.synthetic import Person, render_frame
 from adiff_jax.evals.colours import SATURATION, saturation
 from adiff_jax.evals.mouth import mouth_opening
@@ -35,6 +38,10 @@ def evaluate_reenactment(
     out: str | os.PathLike,
     options: Mapping[str, Any],
     extras: Extras | None = None,
+    *,
+    label: bool = True,
+    identity: Identity | None = None,
+    consents: Mapping[str, Consent | None] | None = None,
 ) -> Report:
     """Reenacts `source` by each driver and measures; see `evals.reenactment` for the rows and what they are for.
 
@@ -50,48 +57,53 @@ def evaluate_reenactment(
         out: folder, made if it is not there.
         options: of `AnchoredDiffusionPipeline.reenact`.
         extras: metrics that need networks of their own; none by default.
+        label: see `export`.
+        identity: see `export`.
+        consents: of the person in `source`, or in each driver if that is `self`, by its name.
     """
     extras = extras or Extras()
-    extras.load()
+    extras.load({person.startswith("synthetic:") for person in persons_shown(source, drivers)})
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     measured: dict[str, dict[str, dict[str, float]]] = {}
     videos: dict[str, list[Frames]] = {}
     references: list[Frames] = []
-    for driver in drivers:
+    drawn: set[bool] = set()
+    for driver, name in zip(drivers, driver_names(drivers), strict=True):
         person = _source_of(driver) if source == SELF else source
         reenactment = pipeline.reenact(person, driver, motion="absolute", **options)
-        name = Path(reenactment.driving.name).stem.replace(":", "-")
-        export(reenactment, out / f"{name}.mp4")
+        drawn.add(reenactment.source.person is not None)
+        consent = (consents or {}).get(driver if source == SELF else source)
+        export(reenactment, out / f"{name}.mp4", label=label, identity=identity, consent=consent)
         of_driver, reference = _videos(pipeline, reenactment, self_reenactment=source == SELF)
         plot = out / f"{name}.png"
         measured[f"{name}, {len(reenactment)} frames"] = _measure(
             pipeline, reenactment, of_driver, reference, extras, plot
         )
-        for label, frames in of_driver.items():
-            videos.setdefault(label, []).append(frames)
+        for row, frames in of_driver.items():
+            videos.setdefault(row, []).append(frames)
         driving = np.stack(list(reenactment.driving.frames()))
         references.append(driving if reference is None else reference)
-    rows = {f"{name}: {label}": scores for name, labels in measured.items() for label, scores in labels.items()}
+    rows = {f"{name}: {row}": scores for name, table in measured.items() for row, scores in table.items()}
     if len(measured) > 1:
-        rows |= {f"mean: {label}": scores for label, scores in mean_rows(list(measured.values())).items()}
-    for label, of_all in videos.items():
-        of_row = f"mean: {label}" if len(measured) > 1 else f"{next(iter(measured))}: {label}"
-        rows[of_row] = rows[of_row] | extras.of_videos(of_all, references)
+        rows |= {f"mean: {row}": scores for row, scores in mean_rows(list(measured.values())).items()}
+    of_all = "mean" if len(measured) > 1 else next(iter(measured))
+    for row, frames in videos.items():
+        if len(frames) == len(references):  # a row that only some drivers have is nothing to compare with all
+            rows[f"{of_all}: {row}"] |= extras.of_videos(frames, references)
     report = Report(
         title=f"Reenactment of {Path(source).name}",
         setting={
             "bundle": pipeline.bundle.name,
             "drivers": ", ".join(measured),
+            "motion": "absolute",
             "options": ", ".join(f"{key} {value}" for key, value in options.items()),
             "pictures": f"{pipeline.size} x {pipeline.size}; MediaPipe sees them at {MEASURED_SIZE} or more (bicubic)",
             "detector": "MediaPipe FaceLandmarker, video mode, on the videos and on the drivers' face crops alike",
             "different people": f"{PEOPLE} drawn persons, seeds from {PEOPLE_SEED}",
-            "reference pictures": "the driver's face crop"
-            if source == SELF
-            else "the true picture of a drawn source; else identity is compared with the source, FID and FVD with "
-            "the drivers",
-            **extras.setting(drawn=source.startswith("synthetic:")),
+            "reference pictures": "the true picture of a drawn source; the driver's face crop in self-reenactment; "
+            "else identity is compared with the source, FID and FVD with the drivers",
+            **extras.setting(drawn),
         },
         metrics=(
             *MOTION_METRICS,
@@ -103,6 +115,21 @@ def evaluate_reenactment(
     )
     report.save(out, "reenactment")
     return report
+
+
+def persons_shown(source: str, drivers: Sequence[str]) -> tuple[str, ...]:
+    """The files, or `synthetic:SEED`, of the people who are animated: the source, or for `self` the drivers."""
+    return tuple(drivers) if source == SELF else (source,)
+
+
+def driver_names(drivers: Sequence[str]) -> list[str]:
+    """Names for the files of each driver: its own without folder and suffix, with a number where another has it."""
+    names: list[str] = []
+    for driver in drivers:
+        stem = Path(driver).stem.replace(":", "-")
+        numbered = (f"{stem}-{number}" for number in itertools.count(2))
+        names.append(next(name for name in itertools.chain([stem], numbered) if name not in names))
+    return names
 
 
 def _source_of(driver: str) -> str | UInt8[np.ndarray, "H W 3"]:

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from adiff_jax.media.files import write_aside
 from adiff_jax.media.pictures import write_picture
 
 GAP = 4
@@ -21,8 +20,7 @@ def save_sheet(path: str | os.PathLike, rows: Mapping[str, UInt8[np.ndarray, "R 
         if sheet:
             sheet.append(np.full((GAP, sheet[0].shape[1], 3), 255, np.uint8))
         sheet.append(np.concatenate([_label(name, strip.shape[0]), strip], axis=1))
-    with write_aside(path) as draft:
-        write_picture(draft, np.concatenate(sheet))
+    write_picture(path, np.concatenate(sheet))
 
 
 def _label(text: str, height: int) -> UInt8[np.ndarray, "R R2 3"]:

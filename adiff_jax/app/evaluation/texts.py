@@ -172,7 +172,13 @@ def evaluate_edits(
 
 
 def people_with_hair(colour: str, count: int, first: int) -> tuple[int, ...]:
-    """Seeds, from `first` on, of drawn people whose hair has the colour, as far as they have hair to be seen."""
+    """Seeds, from `first` on, of drawn people whose hair has the colour, as far as they have hair to be seen.
+
+    Raises:
+        ValueError: count is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"identities must be at least 1, not {count}")
     bare = ("bald", "buzz", "receding")
     persons = (sample_person(seed) for seed in itertools.count(first))
     fitting = (person.seed for person in persons if person.hair.name == colour and person.cut not in bare)

@@ -24,10 +24,12 @@ from adiff_jax.app.pipeline.cards import text_card
 from adiff_jax.app.pipeline.latents import Commission, Latents, Photograph
 from adiff_jax.app.pipeline.networks import Networks
 from adiff_jax.app.pipeline.texts import Texts, unit
-from adiff_jax.app.pipeline.video import GeneratedVideo, follow
+from adiff_jax.app.pipeline.video import GeneratedVideo, Origin, follow
 from adiff_jax.app.progress import Progress
 from adiff_jax.app.sheets import pick_frames
+from adiff_jax.media.errors import MediaError
 from adiff_jax.media.landmarks import LandmarkDetector
+from adiff_jax.media.motion_file import SUFFIX as MOTION_SUFFIX
 from adiff_jax.runtime.sharding import make_mesh
 from adiff_jax.weights.bundle import DEFAULT_BUNDLE, Bundle
 from adiff_jax.weights.hub import upload, with_metadata
@@ -156,7 +158,7 @@ class AnchoredDiffusionPipeline:
         if save_motion is not None:
             write_motion(save_motion, motion)
         motion, landmarks, canvas = follow_motion(person, motion, chosen)
-        origins = {"source": person.name, "driver": motion.name}
+        inputs = {"source": Origin(person.name, person.sha256), "driver": Origin(motion.name, motion.sha256)}
         photograph = Photograph(self._latent(person.picture), person.landmarks[:, :2]) if pin_source else None
         commission = Commission(
             settings,
@@ -166,7 +168,7 @@ class AnchoredDiffusionPipeline:
             photograph=photograph,
         )
         latents = self._commissioned(commission, workdir, resume, progress)
-        return self._video("reenacted", origins, person, motion, landmarks, latents, chosen, canvas)
+        return self._video("reenacted", inputs, person, motion, landmarks, latents, chosen, canvas)
 
     def animate(
         self,
@@ -209,12 +211,13 @@ class AnchoredDiffusionPipeline:
         motion = load_driving(driving, self.size, lambda: self.detector, face, max_frames, smooth)
         if isinstance(prompt, str):
             embedding = self._texts.person(prompt)
-            inputs = {"text": repr(prompt), "driver": motion.name}
+            inputs = {"text": Origin(repr(prompt))}
             person = Source("text", text_card(prompt, self.size), motion.neutral)
         else:
             person = load_source(prompt, self.size, lambda: self.detector, face)
             embedding = self.embed(person.picture)
-            inputs = {"source": person.name, "driver": motion.name}
+            inputs = {"source": Origin(person.name, person.sha256)}
+        inputs["driver"] = Origin(motion.name, motion.sha256)
         commission = Commission(settings, embedding, motion.points[..., :2], pinned=self._latents(pinned))
         latents = self._commissioned(commission, workdir, resume, progress)
         return self._video("animated", inputs, person, motion, motion.points, latents, MotionOptions(motion="absolute"))
@@ -263,6 +266,8 @@ class AnchoredDiffusionPipeline:
             ValueError: an option is out of range, or a text is empty.
         """
         settings = SamplingOptions(**options)
+        if Path(video).suffix.lower() == MOTION_SUFFIX:
+            raise MediaError(f"{video}: a motion file has no picture to edit; give the video itself")
         motion = load_driving(video, self.size, lambda: self.detector, face, max_frames, smooth)
         chosen = pick_frames(len(motion.points), EMBEDDED_FRAMES)
         seen = [frame for index, frame in enumerate(motion.frames()) if index in chosen]
@@ -276,7 +281,7 @@ class AnchoredDiffusionPipeline:
             pinned=self._latents(pinned),
         )
         latents = self._commissioned(commission, workdir, resume, progress)
-        inputs = {"video": motion.name, "text": repr(prompt)}
+        inputs = {"video": Origin(motion.name, motion.sha256), "text": Origin(repr(prompt))}
         person = Source(motion.name, seen[0], motion.neutral)
         return self._video("edited", inputs, person, motion, motion.points, latents, MotionOptions(motion="absolute"))
 
@@ -325,7 +330,7 @@ class AnchoredDiffusionPipeline:
         both = np.concatenate([video.landmarks, landmarks])
         return self._video(
             video.action,
-            video.inputs | {f"driver {len(video)}": motion.name},
+            video.inputs | {f"driver {len(video)}": Origin(motion.name, motion.sha256)},
             video.source,
             follow(video.driving, motion),
             both,
@@ -375,7 +380,7 @@ class AnchoredDiffusionPipeline:
     def _video(
         self,
         action: str,
-        inputs: dict[str, str],
+        inputs: dict[str, Origin],
         person: Source,
         motion: Driving,
         landmarks: Float32[np.ndarray, "F 478 3"],

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Float32, UInt8
@@ -13,13 +14,20 @@ from adiff_jax.app.inputs import Driving, Source
 from adiff_jax.app.motion_options import MotionOptions
 
 
+class Origin(NamedTuple):
+    """Something that a video is made from: its name, or the text itself, and the SHA-256 of a file."""
+
+    name: str
+    sha256: str | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class GeneratedVideo:
     """A video to be: an iterable of frames, uint8 [R, R, 3], or [H, W, 3] with a canvas; the same at every pass.
 
     Attributes:
         action: what was done, as a participle: "reenacted", "animated", "edited".
-        inputs: what it is made from, by role: "source", "driver", "text", "video".
+        inputs: what it is made from, by role: "source", "driver", "text", "video", and "driver N" from frame N on.
         source: the person; of a text, a picture of the text.
         driving: the motion; of an edit, the video that is edited.
         landmarks: what the frames were asked to show, in [-1, 1] of the crop.
@@ -32,7 +40,7 @@ class GeneratedVideo:
     """
 
     action: str
-    inputs: dict[str, str]
+    inputs: dict[str, Origin]
     source: Source
     driving: Driving
     landmarks: Float32[np.ndarray, "F 478 3"]

@@ -15,7 +15,7 @@ import gradio as gr
 import numpy as np
 from jaxtyping import UInt8
 
-from adiff_jax.app.motion_options import MotionOptions, Region, Start
+from adiff_jax.app.motion_options import MotionOptions
 from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.web.examples import Examples
 from adiff_jax.app.web.form import MAX_STEPS, MAX_TEXT, MODES, Form
@@ -23,6 +23,7 @@ from adiff_jax.app.web.jobs import UNEXPECTED, Advance, Done, Failed, Job, Repor
 from adiff_jax.app.web.limits import PageLimits
 from adiff_jax.app.web.sessions import Sessions
 from adiff_jax.app.web.worker import Worker
+from adiff_jax.media.regions import Region, Start
 
 TITLE = "Anchored Diffusion"
 INPUT_HEIGHT = 320  # pixels

@@ -114,7 +114,10 @@ def listening(host: str, port: int) -> socket.socket:
 
     Raises:
         OSError: nobody can.
+        ValueError: there is no such port.
     """
+    if not 0 <= port < 2**16:
+        raise ValueError(f"port must be within 0 and {2**16 - 1}, not {port}")
     try:
         return socket.create_server((host, port))
     except OSError as error:

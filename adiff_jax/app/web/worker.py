@@ -108,14 +108,18 @@ def _work(connection: Connection, bundle: str, landmark_model: str | None, scrat
     from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
     from adiff_jax.app.web.making import make
 
-    pipeline = AnchoredDiffusionPipeline.from_pretrained(bundle, landmark_model=landmark_model)
+    pipeline = failure = None
+    try:
+        pipeline = AnchoredDiffusionPipeline.from_pretrained(bundle, landmark_model=landmark_model)
+    except Exception:
+        failure = Failed(UNEXPECTED, traceback.format_exc())  # in place of a video, so that it comes to the log
     while True:
         try:
             job = connection.recv()
         except EOFError:
             return
         try:
-            report = make(pipeline, job, connection.send)
+            report = failure or make(pipeline, job, connection.send)
         except BrokenPipeError:
             return
         except (ValueError, OSError) as error:

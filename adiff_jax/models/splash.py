@@ -7,7 +7,7 @@ import jax
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel, splash_attention_mask
 from jaxtyping import Array, Float
 
-from adiff_jax.models.axes import BATCH, HEADS
+from adiff_jax.models.axes import BATCH, HEADS, divisible_spec
 
 BLOCK = 512  # tokens of a tile, at most
 

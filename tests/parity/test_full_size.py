@@ -1,8 +1,8 @@
 """The published sizes equal their references, values and gradients: SD's autoencoder, CLIP ViT-L/14 and DiT-XL/2.
 
 Weights are random. The reference's answers come first, and it is freed before ours is loaded, to save memory. Of DiT's
-blocks three are compared by their parameters' gradients, with `ADIFF_ALL_BLOCKS=1` all. The autoencoder's, in float32, are held to the reference's in
-float64: the reference's in float32 are further from those than ours.
+blocks three are compared by their parameters' gradients, with `ADIFF_ALL_BLOCKS=1` all. The autoencoder's, in float32,
+are held to the reference's in float64: the reference's in float32 are further from those than ours.
 """
 
 import dataclasses

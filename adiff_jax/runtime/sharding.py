@@ -120,8 +120,11 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
 
 
 def num_slices(devices: Sequence[jax.Device]) -> int:
-    """TPU slices among the devices: wires join those of one, and slices are joined by the network alone."""
-    return len({getattr(device, "slice_index", 0) for device in devices})
+    """TPU slices among the devices: wires join those of one, and slices are joined by the network alone; else 1.
+
+    GPUs of different machines call themselves slices too, but any mesh may reach over them.
+    """
+    return len({device.slice_index for device in devices}) if devices[0].platform == "tpu" else 1
 
 
 def device_memory(device: jax.Device) -> int | None:

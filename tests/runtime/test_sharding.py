@@ -116,6 +116,12 @@ def test_hosts_load_what_their_chips_compute(kind: str, shape: tuple, slices: in
     assert all(len({chip.slice_index for chip in row.flat}) == 1 for row in mesh.devices)
 
 
+def test_machines_with_gpus_are_no_slices() -> None:
+    gpus = [dataclasses.replace(chip, platform="gpu") for chip in tpus("H100", (2, 2, 1), 2)]
+    assert num_slices(gpus) == 1
+    assert make_mesh({"fsdp": 8}, gpus).shape["fsdp"] == 8
+
+
 def test_slices_divide_data() -> None:
     assert pick_mesh(32, batch_size=64, state=SQUARE, memory=FIFTH / 16, slices=2)["data"] == 2
     with pytest.raises(ValueError, match="does not fit 2 slices"):

@@ -124,7 +124,9 @@ def num_slices(devices: Sequence[jax.Device]) -> int:
 
     GPUs of different machines call themselves slices too, but any mesh may reach over them.
     """
-    return len({device.slice_index for device in devices}) if devices[0].platform == "tpu" else 1
+    if devices[0].platform != "tpu":
+        return 1
+    return len({getattr(device, "slice_index", 0) for device in devices})  # devices to compile for have none
 
 
 def device_memory(device: jax.Device) -> int | None:

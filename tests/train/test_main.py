@@ -43,10 +43,13 @@ def finish(process: subprocess.Popen) -> str:
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_says_that_there_is_more_to_do(start: Callable, tmp_path: Path) -> None:
-    process = start("run", *TINY, "--config.steps=1000000", "--config.data.num_workers=1")
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 0), (signal.SIGINT, 1)])
+def test_a_signal_saves_and_says_that_there_is_more_to_do(
+    start: Callable, tmp_path: Path, number: signal.Signals, workers: int
+) -> None:
+    process = start("run", *TINY, "--config.steps=1000000", f"--config.data.num_workers={workers}")
     wait_for(lambda: (tmp_path / "run" / "checkpoints" / "2").is_dir(), process)
-    os.killpg(process.pid, signal.SIGTERM)  # as Slurm does, and a terminal: workers of the loader get it too
+    os.killpg(process.pid, number)  # as a terminal does, and Slurm: workers of the loader get it too
     finish(process)
     assert process.returncode == os.EX_TEMPFAIL
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()

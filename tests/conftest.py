@@ -34,6 +34,12 @@ install_import_hook([f"adiff_jax.{package}" for package in CHECKED], "typecheck.
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: some tests wait for processes of their own."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests go first: processes take whole files, and the last one should be short."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}

@@ -6,6 +6,7 @@ normalised to [-1, 1].
 
 import math
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -127,6 +128,7 @@ def _resample(
         beyond.append((before, stop - start - before - (last - first)))
     window = image[inside[1], inside[0]]
     if any(map(any, beyond)):
-        window = np.pad(window, [*beyond[::-1], *[(0, 0)] * (image.ndim - 2)], mode="edge")
+        (left, right), (top, bottom) = beyond
+        window = cv2.copyMakeBorder(window, top, bottom, left, right, cv2.BORDER_REPLICATE)
     shifted = tuple(value - start for value, start in zip(region, starts * 2, strict=True))
     return np.asarray(Image.fromarray(window).resize(size, kernel, box=shifted, reducing_gap=_REDUCING_GAP))

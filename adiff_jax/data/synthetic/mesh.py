@@ -53,7 +53,6 @@ NOSE_RIDGE = (168, 6, 197, 195, 5, 4, 1)
 NOSE_BASE = (98, 97, 2, 326, 327)
 NOSE = NOSE_RIDGE + NOSE_BASE + (19, 94, 45, 275, 48, 278, 64, 294, 115, 344, 220, 440)
 JAW_LINE = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
-HAIR_LINE = (234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454)
 
 # Irises: the centre, then the rim at the picture's right, top, left and bottom.
 RIGHT_IRIS, LEFT_IRIS = _RIGHT.iris, _LEFT.iris

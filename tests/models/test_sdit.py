@@ -125,7 +125,8 @@ def test_landmark_map_tells_where_a_landmark_lies_among_its_neighbours():
     landmarks, iris = faces(1, 1), 468
 
     def tokens(*features):
-        kernel = jnp.zeros((5 * NUM_LANDMARKS, 16)).at[[NUM_LANDMARKS * feature + iris for feature in features]].set(1)
+        rows = NUM_LANDMARKS * np.array(features) + iris
+        kernel = jnp.zeros((5 * NUM_LANDMARKS, 16)).at[rows].set(1)
         params = {"params": {"proj": {"kernel": kernel, "bias": jnp.zeros(16)}}}
         return sdit.LandmarkMap(CONFIG, grid=(4, 4)).apply(params, landmarks, jnp.array([True]))[0, 0, :, 0]
 
@@ -266,8 +267,8 @@ def test_published_sizes(name, millions):
         return (inputs + 1) * width + (width + 1) * width
 
     clip = mlp(768) + width  # and its null embedding
-    landmarks = mlp(NUM_LANDMARKS * 2) + width
-    landmark_map = (NUM_LANDMARKS * 3 + 1) * width
+    landmarks = mlp(NUM_LANDMARKS * 2 + 3 + 65) + width  # coordinates; place, size and shape
+    landmark_map = (NUM_LANDMARKS * 5 + 1) * width
     assert count(params) == count(shared) + clip + landmarks + landmark_map
 
 

@@ -22,7 +22,6 @@ from adiff_jax.data.synthetic import (
     sample_person,
     still,
 )
-from adiff_jax.data.synthetic.mesh import NUM_LANDMARKS
 from adiff_jax.media import motion_file
 from adiff_jax.media.audio import Sound
 from adiff_jax.media.crop import crop_image

@@ -187,9 +187,9 @@ class ConditionEmbedder(nn.Module):
 class LandmarkMap(nn.Module):
     """Landmarks drawn as a map at token resolution, embedded linearly; zero at first (method section 3, ours).
 
-    Of each landmark a token sees a heat exp(-d^2 / 2 sigma^2) of their distance d, and weighted by that heat the offsets
-    in x and y, in units of sigma, and its place among its neighbours (`local_coordinates`): positions stay exact,
-    however coarse the grid of tokens is, and gaze and lids are as loud as the whole head.
+    Of each landmark a token sees a heat exp(-d^2 / 2 sigma^2) of their distance d, and weighted by that heat the
+    offsets in x and y, in units of sigma, and its place among its neighbours (`local_coordinates`): positions stay
+    exact, however coarse the grid of tokens is, and gaze and lids are as loud as the whole head.
     """
 
     config: SDiTConfig

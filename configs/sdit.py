@@ -17,15 +17,15 @@ and `--config.clip=FOLDER`. With records that hold latents and CLIP embeddings, 
       --config.autoencoder=imported/autoencoder --config.init_from=imported/sdit
 
     variant   parameters  FLOPs a sample     state  kept a sample  batch  runs on
-    small128      3.36 M           4.0 G   0.07 GB          52 MB     16  2 CPU cores
-    s            33.98 M         192.2 G   0.68 GB          21 MB    256  2 x 16 GB
-    b           133.15 M         645.8 G   2.66 GB          41 MB    256  4 x 16 GB
-    l           462.14 M        2177.6 G   9.24 GB          82 MB    256  8 x 16 GB
-    xl          679.96 M        3161.4 G  13.60 GB         103 MB    256  8 x 16 GB
-    s512         33.98 M        1463.7 G   0.68 GB          78 MB    256  8 x 16 GB
-    b512        133.15 M        3971.5 G   2.66 GB         147 MB    256  16 x 16 GB
-    l512        462.14 M       12410.1 G   9.24 GB         295 MB    256  32 x 16 GB
-    xl512       679.96 M       17499.6 G  13.60 GB         370 MB    256  32 x 16 GB
+    small128      3.53 M           4.2 G   0.07 GB          52 MB     16  2 CPU cores
+    s            34.38 M         194.4 G   0.69 GB          23 MB    256  2 x 16 GB
+    b           133.93 M         650.3 G   2.68 GB          45 MB    256  4 x 16 GB
+    l           463.19 M        2183.7 G   9.26 GB          86 MB    256  8 x 16 GB
+    xl          681.14 M        3168.2 G  13.62 GB         107 MB    256  8 x 16 GB
+    s512         34.38 M        1472.7 G   0.69 GB          89 MB    256  8 x 16 GB
+    b512        133.93 M        3989.6 G   2.68 GB         161 MB    256  16 x 16 GB
+    l512        463.19 M       12434.2 G   9.26 GB         311 MB    256  32 x 16 GB
+    xl512       681.14 M       17526.7 G  13.62 GB         387 MB    256  32 x 16 GB
 
 A sample is a sequence of 4 frames. FLOPs are those of its forward and backward pass. The state is weights, their
 average, AdamW's moments and the gradient. Beside it lies what is kept of every sample of a batch for the backward pass:

@@ -14,15 +14,14 @@ from jaxtyping import Float, Float32, UInt8
 from adiff_jax.app.footage import Footage, picture_footage, video_footage
 from adiff_jax.app.sheets import draw_landmarks
 from adiff_jax.data.synthetic import (
-    Motion,
     Person,
     neutral_shape,
     project,
     render_clip,
     render_frame,
     sample_person,
+    still,
 )
-from adiff_jax.data.synthetic.mesh import NUM_LANDMARKS
 from adiff_jax.media import motion_file
 from adiff_jax.media.audio import Sound
 from adiff_jax.media.crop import crop_image
@@ -262,13 +261,7 @@ def _synthetic_driving(seed: int, size: int, num_frames: int) -> Driving:
 
 def _at_rest(person: Person) -> Float32[np.ndarray, "478 3"]:
     """Landmarks of a drawn person without expression, facing the camera."""
-    rest = Motion(
-        expression=np.zeros((1, NUM_LANDMARKS, 3)),
-        rotation=np.eye(3)[None],
-        translation=np.zeros((1, 2)),
-        scale=np.ones(1),
-    )
-    return project(neutral_shape(person.shape), rest)[0]
+    return project(neutral_shape(person.shape), still())[0]
 
 
 def _synthetic_seed(spec: str | os.PathLike | np.ndarray) -> int | None:

@@ -5,8 +5,8 @@ together. The trunk keeps the names of facebookresearch/DiT, and with S = 1 and 
 
 - a fixed sin-cos encoding of the frame's slot is added, zero in slot 0, the anchor's;
 - attention runs over the tokens of all frames;
-- the class embedding is replaced by an embedding of the CLIP vector, and each frame's landmarks are added to its
-  conditioning vector, so that modulations differ from frame to frame;
+- the class embedding is replaced by an embedding of the CLIP vector, and each frame's landmarks, also in a basis in
+  which small motions count (`face_basis`), are added to its conditioning vector: modulations differ between frames;
 - ours: landmarks also enter as a map, at the place where they lie (`LandmarkMap`).
 
     z_t [B,S,h,w,c] ──► patches [B,S,T,D] ──► + position + slot + landmark map ──► blocks ──► final ──► [B,S,h,w,c]
@@ -24,6 +24,7 @@ from jaxtyping import Array, Bool, Float
 
 from adiff_jax.models.attention import AUTO, KERNELS, attention
 from adiff_jax.models.axes import BATCH, EMBED, HEADS, TOKENS
+from adiff_jax.models.face_basis import face_coordinates, local_coordinates
 from adiff_jax.models.layers import (
     MLP,
     Linear,
@@ -176,7 +177,9 @@ class ConditionEmbedder(nn.Module):
         clip = embed("clip_embedder", _given(cond.clip, cond.clip_mask), normal)
         clip = jnp.where(cond.clip_mask[:, None], clip, null("null_clip", normal))
         landmarks = _given(cond.landmarks, cond.landmarks_mask)
-        landmarks = embed("landmark_embedder", landmarks.reshape(*landmarks.shape[:2], -1), zeros)
+        flat = landmarks.reshape(*landmarks.shape[:2], -1).astype(jnp.float32)
+        described = jnp.concatenate([flat, face_coordinates(landmarks)], axis=-1)
+        landmarks = embed("landmark_embedder", described, zeros)
         landmarks = jnp.where(cond.landmarks_mask[:, None, None], landmarks, null("null_landmarks", zeros))
         return (time + clip)[:, None] + landmarks
 
@@ -184,8 +187,9 @@ class ConditionEmbedder(nn.Module):
 class LandmarkMap(nn.Module):
     """Landmarks drawn as a map at token resolution, embedded linearly; zero at first (method section 3, ours).
 
-    Of each landmark a token sees a heat exp(-d^2 / 2 sigma^2) of their distance d, and the offsets in x and y, in
-    units of sigma, weighted by that heat: positions stay exact, however coarse the grid of tokens is.
+    Of each landmark a token sees a heat exp(-d^2 / 2 sigma^2) of their distance d, and weighted by that heat the
+    offsets in x and y, in units of sigma, and its place among its neighbours (`local_coordinates`): positions stay
+    exact, however coarse the grid of tokens is, and gaze and lids are as loud as the whole head.
     """
 
     config: SDiTConfig
@@ -196,6 +200,7 @@ class LandmarkMap(nn.Module):
         config = self.config
         sigma = 2.0 * config.landmark_map_sigma  # of a picture that is 2 wide, from -1 to 1
         landmarks = _given(landmarks, mask).astype(jnp.float32)
+        local_x, local_y = jnp.moveaxis(local_coordinates(landmarks)[:, :, None, None], -1, 0)
 
         def along(axis, tokens):
             centres = (2.0 * jnp.arange(tokens) + 1.0) / tokens - 1.0
@@ -205,7 +210,8 @@ class LandmarkMap(nn.Module):
         # A Gaussian is the product of one over x and one over y: few exponentials.
         heat_x, offset_x = (value[:, :, None, :, :] for value in along(0, self.grid[1]))
         heat_y, offset_y = (value[:, :, :, None, :] for value in along(1, self.grid[0]))
-        features = [heat_x * heat_y, heat_x * offset_x * heat_y, heat_x * (heat_y * offset_y)]
+        heat = heat_x * heat_y
+        features = [heat, heat_x * offset_x * heat_y, heat_x * (heat_y * offset_y), heat * local_x, heat * local_y]
         features = jnp.concatenate([feature.astype(config.dtype) for feature in features], axis=-1)
         features = features.reshape(*features.shape[:2], self.grid[0] * self.grid[1], -1)
         x = _linear(config, config.width, kernel_init=nn.initializers.zeros_init(), name="proj")(features)

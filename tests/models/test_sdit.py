@@ -11,19 +11,25 @@ import pytest
 from jax.sharding import AxisType, Mesh
 
 from adiff_jax.models import sdit
+from adiff_jax.models.face_basis import local_coordinates, read_basis
 from adiff_jax.models.sdit import SDiT, SDiTConfig, patchify, slot_encoding, unpatchify
 from adiff_jax.types import NUM_LANDMARKS, Conditioning
 
 CONFIG = SDiTConfig(in_channels=3, input_size=4, num_frames=3, depth=2, width=16, num_heads=2, clip_dim=5)
-B, S, K = 2, 3, 6
+B, S = 2, 3
 
 
 def normal(seed, *shape):
     return jax.random.normal(jax.random.key(seed), shape)
 
 
+def faces(*shape):
+    """Faces that differ as those of people do, by a few hundredths of the picture."""
+    return 0.35 * read_basis()["shape_mean"] + 0.02 * normal(2, *shape, NUM_LANDMARKS, 2)
+
+
 def inputs(frames=S):
-    cond = Conditioning.create(normal(1, B, 5), jnp.tanh(normal(2, B, frames, K, 2)))
+    cond = Conditioning.create(normal(1, B, 5), faces(B, frames))
     return normal(0, B, frames, 4, 4, 3), jnp.array([3.0, 700.0]), cond
 
 
@@ -102,14 +108,30 @@ def test_landmarks_of_a_frame_condition_that_frame(route, monkeypatch):
 
 def test_landmark_map_is_local():
     layer = sdit.LandmarkMap(dataclasses.replace(CONFIG, landmark_map_sigma=0.02), grid=(8, 8))
-    here = jnp.zeros((1, 1, 1, 2)) - 7 / 8  # the centre of the first token
-    kernel = {"params": {"proj": {"kernel": jnp.ones((3, 16)), "bias": jnp.zeros(16)}}}
-    tokens = layer.apply(kernel, here, jnp.array([True]))[0, 0, :, 0].reshape(8, 8)
+    here = jnp.zeros((1, 1, NUM_LANDMARKS, 2)) - 7 / 8  # the centre of the first token
+    # Of the five features of each landmark the heat and the offsets of the first.
+    rows = NUM_LANDMARKS * np.arange(3)
+    kernel = jnp.zeros((5 * NUM_LANDMARKS, 16)).at[rows].set(1)
+    params = {"params": {"proj": {"kernel": kernel, "bias": jnp.zeros(16)}}}
+    tokens = layer.apply(params, here, jnp.array([True]))[0, 0, :, 0].reshape(8, 8)
     np.testing.assert_allclose(tokens[0, 0], 1, atol=1e-6)
     assert jnp.abs(tokens).sum() < 1 + 1e-6
-    right = layer.apply(kernel, here + jnp.array([0.04, 0]), jnp.array([True]))[0, 0, 0, 0]
+    right = layer.apply(params, here + jnp.array([0.04, 0]), jnp.array([True]))[0, 0, 0, 0]
     np.testing.assert_allclose(right, 2 * np.exp(-0.5), rtol=1e-5)  # one sigma to the right: heat + heat * 1 + 0
-    assert not layer.apply(kernel, here, jnp.array([False])).any()
+    assert not layer.apply(params, here, jnp.array([False])).any()
+
+
+def test_landmark_map_tells_where_a_landmark_lies_among_its_neighbours():
+    landmarks, iris = faces(1, 1), 468
+
+    def tokens(*features):
+        rows = NUM_LANDMARKS * np.array(features) + iris
+        kernel = jnp.zeros((5 * NUM_LANDMARKS, 16)).at[rows].set(1)
+        params = {"params": {"proj": {"kernel": kernel, "bias": jnp.zeros(16)}}}
+        return sdit.LandmarkMap(CONFIG, grid=(4, 4)).apply(params, landmarks, jnp.array([True]))[0, 0, :, 0]
+
+    expected = tokens(0) * local_coordinates(landmarks)[0, 0, iris].sum()  # the heat's, times x and y
+    np.testing.assert_allclose(tokens(3, 4), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_attentions_agree_on_a_single_frame():
@@ -196,7 +218,7 @@ def test_bfloat16_is_close():
 def test_other_sizes_and_lengths_than_trained_on():
     params = random_params()
     z_t = normal(0, B, 5, 6, 8, 3)
-    cond = Conditioning.create(normal(1, B, 5), jnp.zeros((B, 5, K, 2)))
+    cond = Conditioning.create(normal(1, B, 5), jnp.zeros((B, 5, NUM_LANDMARKS, 2)))
     assert apply(params, z_t, jnp.zeros(B), cond).shape == z_t.shape
 
 
@@ -245,8 +267,8 @@ def test_published_sizes(name, millions):
         return (inputs + 1) * width + (width + 1) * width
 
     clip = mlp(768) + width  # and its null embedding
-    landmarks = mlp(NUM_LANDMARKS * 2) + width
-    landmark_map = (NUM_LANDMARKS * 3 + 1) * width
+    landmarks = mlp(NUM_LANDMARKS * 2 + 3 + 65) + width  # coordinates; place, size and shape
+    landmark_map = (NUM_LANDMARKS * 5 + 1) * width
     assert count(params) == count(shared) + clip + landmarks + landmark_map
 
 

@@ -52,15 +52,15 @@ class Motion:
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """A weak perspective camera; the default shows hair and shoulders too, the face on 57 % of the picture's height.
+    """A weak perspective camera; the default frames a moving head as `media.crop.crop_track` would, on the mean.
 
     Attributes:
         scale: half the picture's side (the unit of picture coordinates) per cm.
         centre: where the origin of `mesh` comes to lie, in picture coordinates.
     """
 
-    scale: float = 0.0635
-    centre: tuple[float, float] = (0.0, -0.06)
+    scale: float = 0.0655
+    centre: tuple[float, float] = (0.0, 0.09)
 
 
 def rotation_matrix(angles: Float[np.ndarray, "F 3"]) -> Float[np.ndarray, "F 3 3"]:

@@ -51,8 +51,8 @@ def test_a_still_head_is_its_shape_in_the_camera() -> None:
 def test_the_default_camera_frames_the_mean_face() -> None:
     vertices = project(MEAN_FACE, still())[0]
     top, bottom = vertices[mesh.FOREHEAD, 1], vertices[mesh.CHIN, 1]
-    assert 1.1 <= bottom - top <= 1.2  # 55 to 60 % of the picture's height, which is 2
-    assert -0.12 < (top + bottom) / 2 < 0
+    assert 1.1 <= bottom - top <= 1.24  # 55 to 62 % of the picture's height, which is 2
+    assert 0 < (top + bottom) / 2 < 0.15  # below the middle: room for hair
 
 
 def test_angles_turn_the_head_the_documented_way() -> None:

@@ -28,7 +28,7 @@ SHRINKAGE = 0.05  # of the within-class covariance towards its diagonal
 
 # Places in heights of the face (forehead 10 to chin 152) from its centre: to the picture's right, and upwards.
 _HAIR = ((0, 0.56), (-0.18, 0.55), (0.18, 0.55), (0, 0.66), (-0.4, 0.34), (0.4, 0.34), (-0.44, 0.1), (0.44, 0.1))
-_CLOTHES = ((-0.5, 0.9), (-0.2, 0.93), (0.0, 0.95), (0.2, 0.93), (0.5, 0.9))  # in half widths of the picture
+_CLOTHES = tuple((x, 0.95) for x in (-0.7, -0.45, -0.2, 0.0, 0.2, 0.45, 0.7))  # in half widths of the picture
 _SCENE = ((-0.9, -0.9), (0.9, -0.9), (-0.9, -0.2), (0.9, -0.2))
 _SKIN = (50, 280, 151)  # cheeks and forehead
 # Where rims of glasses are: the bridge, below the eyes, beside them, above them.

@@ -124,7 +124,7 @@ CONFIG = SDiTConfig(in_channels=3, input_size=16, num_frames=2, depth=2, width=1
 
 def test_a_model_takes_its_kernel_from_its_config():
     z = normal(0, 1, 2, 16, 16, 3)
-    given = z, jnp.ones(1), Conditioning.create(normal(1, 1, 5), normal(2, 1, 2, 6, 2))
+    given = z, jnp.ones(1), Conditioning.create(normal(1, 1, 5), normal(2, 1, 2, 478, 2))
     params = jax.tree.map(
         lambda leaf: 0.2 * jax.random.normal(jax.random.key(leaf.size), leaf.shape),
         jax.eval_shape(SDiT(CONFIG).init, jax.random.key(0), *given),

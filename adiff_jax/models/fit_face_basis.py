@@ -15,6 +15,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from adiff_jax.data.source import ClipSource, open_source
+from adiff_jax.media.files import write_aside
 from adiff_jax.models.face_basis import FILE, NUM_COMPONENTS, NUM_NEIGHBOURS, relief
 
 FRAMES_A_CLIP = 4
@@ -62,10 +63,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records", help="folder of records, or synthetic:COUNT:SEED")
     basis = fit_basis(read_landmarks(open_source(parser.parse_args().records)))
-    path = Path(__file__).with_name(FILE)
-    aside = path.with_suffix(".part")
-    aside.write_bytes(safetensors.numpy.save(basis, {"title": "principal components of drawn faces' landmarks"}))
-    aside.replace(path)
+    with write_aside(Path(__file__).with_name(FILE)) as aside:
+        aside.write_bytes(safetensors.numpy.save(basis, {"title": "principal components of drawn faces' landmarks"}))
 
 
 if __name__ == "__main__":

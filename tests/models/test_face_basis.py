@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff_jax.data.source import SyntheticSource
-from adiff_jax.models.face_basis import NUM_COMPONENTS, face_coordinates
+from adiff_jax.models.face_basis import NUM_COMPONENTS, face_coordinates, local_coordinates, read_basis, relief
 from adiff_jax.models.fit_face_basis import fit_basis, read_landmarks
 
 PLACE = 3
@@ -32,6 +32,20 @@ def test_shape_is_apart_from_place_and_size() -> None:
     # The least radius that keeps zeros finite is felt in the last digits.
     np.testing.assert_allclose(after[..., PLACE:], before[..., PLACE:], atol=5e-3)
     assert (jnp.abs(after - before)[..., :PLACE] > 0.01).all()
+
+
+def test_places_among_neighbours_are_standardised_and_apart_from_place_and_size() -> None:
+    landmarks = faces()[None]
+    local = np.asarray(local_coordinates(landmarks)[0])
+    assert np.abs(local.mean(axis=0)).mean() < 0.1  # a standard error is 0.07
+    assert 0.8 < local.std(axis=0).mean() < 1.2
+    again = local_coordinates(0.9 * landmarks + np.float32([0.1, -0.2]))[0]
+    np.testing.assert_allclose(again, local, atol=2e-2)  # the least radius, and float32 over deviations of a hundredth
+
+
+def test_relief_is_what_differs_from_the_neighbours_mean() -> None:
+    neighbours, heights = read_basis()["neighbours"], np.random.default_rng(2).standard_normal(478)
+    np.testing.assert_allclose(relief(neighbours) @ heights, heights - heights[neighbours].mean(axis=1), atol=1e-6)
 
 
 def test_a_fitted_basis_whitens_its_own_faces() -> None:

@@ -195,17 +195,18 @@ def test_any_frame_may_be_the_anchor(pipeline: AnchoredDiffusionPipeline, anchor
 
 
 KILLED = """
-    import os, signal, sys
-    from adiff_jax.app.cli import main
-    from adiff_jax.app.pipeline.store import LatentStore
-    save = LatentStore.save
-    def killing(store, index, *arrays):
-        save(store, index, *arrays)
-        if index == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-    LatentStore.save = killing
-    main(sys.argv[1:])
+import os, signal, sys
+from adiff_jax.app.cli import main
+from adiff_jax.app.pipeline.store import LatentStore
+save = LatentStore.save
+def killing(store, index, *arrays):
+    save(store, index, *arrays)
+    if index == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+LatentStore.save = killing
+main(sys.argv[1:])
 """
+WHOLE = "import sys; from adiff_jax.app.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.mark.slow
@@ -213,23 +214,41 @@ def test_a_killed_command_is_resumed_to_the_same_file(
     pipeline: AnchoredDiffusionPipeline, root: Path, tmp_path: Path
 ) -> None:
     pipeline.save_pretrained(tmp_path / "tiny")
-    (tmp_path / "killed").mkdir()
     options = ["--steps", "2", "--max-frames", str(FRAMES), "--group-batch", "2", "--bundle", str(tmp_path / "tiny")]
 
-    def argv(out: Path, *more: str) -> list[str]:
-        return ["demo", *options, "--out", str(out), *more]
+    def start(program: str, name: str, *more: str) -> subprocess.Popen:
+        (tmp_path / name).mkdir(exist_ok=True)
+        argv = ["demo", *options, "--keep-latents", "--out", str(tmp_path / name / "out.mp4"), *more]
+        environ = os.environ | {"PYTHONPATH": str(root)}
+        return subprocess.Popen([sys.executable, "-c", program, *argv], env=environ, stderr=subprocess.PIPE, text=True)
 
-    program = "\n".join(line[4:] for line in KILLED.splitlines())
-    command = [sys.executable, "-c", program, *argv(tmp_path / "killed/out.mp4")]
-    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    def latents(name: str) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (tmp_path / name).rglob("chunk-*")}
+
+    def ends(process: subprocess.Popen, code: int) -> None:
+        _, errors = process.communicate()
+        assert process.returncode == code, errors
+
+    killed, whole = start(KILLED, "killed"), start(WHOLE, "whole")
+    ends(killed, -signal.SIGKILL)
     assert not (tmp_path / "killed/out.mp4").exists()
-    assert main(argv(tmp_path / "killed/out.mp4", "--resume")) == 0
-    assert not (tmp_path / "killed/out.latents").exists(), "a finished video leaves no latents"
-    assert main(argv(tmp_path / "out.mp4", "--keep-latents")) == 0
-    assert (tmp_path / "out.latents").is_dir()
-    with read_video(tmp_path / "killed/out.mp4") as ours, read_video(tmp_path / "out.mp4") as expected:
+    assert len(latents("killed")) == 2
+    ends(start(WHOLE, "killed", "--resume"), 0)
+    ends(whole, 0)
+    assert latents("killed") == latents("whole")
+    with read_video(tmp_path / "killed/out.mp4") as ours, read_video(tmp_path / "whole/out.mp4") as expected:
         pairs = list(zip(ours, expected, strict=True))
     assert len(pairs) == FRAMES
     for frame, other in pairs:
         np.testing.assert_array_equal(frame.image, other.image)
+
+
+def test_a_finished_video_leaves_no_latents_unless_told_to(
+    pipeline: AnchoredDiffusionPipeline, tmp_path: Path
+) -> None:
+    pipeline.save_pretrained(tmp_path / "tiny")
+    argv = ["demo", "--steps", "1", "--max-frames", "3", "--bundle", str(tmp_path / "tiny")]
+    assert main([*argv, "--out", str(tmp_path / "out.mp4")]) == 0
+    assert not (tmp_path / "out.latents").exists()
+    assert main([*argv, "--out", str(tmp_path / "kept.mp4"), "--keep-latents"]) == 0
+    assert (tmp_path / "kept.latents").is_dir()

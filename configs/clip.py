@@ -70,10 +70,13 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.optimizer.weight_decay = 0.1
     config.ema_decay = 0.99
 
+    config.loss = ml_collections.ConfigDict()
+    config.loss.hard_negatives = 4  # captions a picture that are wrong in one thing; drawn people have them
     config.tokenizer = ""  # folder of a CLIP tokenizer; empty: learn one
     config.tokenizer_clips = 3_000  # whose captions it is learned from
 
     if variant != "small":
+        config.loss.hard_negatives = 0
         config.batch_size = 1024
         config.steps = 100_000
         config.data.size = 224

@@ -13,8 +13,8 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import Float16, Float32, Float64, Int, Int64, UInt8
 
-VERSION = 2  # 2 added: measures, face_embedding, labels
-READABLE = (1, 2)
+VERSION = 3  # 2 added: measures, face_embedding, labels; 3: hard_negatives
+READABLE = (1, 2, 3)
 JPEG_QUALITY = 95
 
 
@@ -97,6 +97,7 @@ class ClipInfo:
         id: unique in its data set, and stable over re-runs.
         identity: who is seen; clips of one person share it. Empty when unknown.
         captions: English sentences, each of which describes the clip. Empty when unknown.
+        hard_negatives: sentences like these, each of which is wrong in one thing alone. Empty when unknown.
         attributes: values by name, of JSON types.
         source: where the clip comes from (file name, or `synthetic:SEED`).
         licence: the terms the clip is under, as the source states them. Empty when unknown.
@@ -108,6 +109,7 @@ class ClipInfo:
     id: str
     identity: str = ""
     captions: tuple[str, ...] = ()
+    hard_negatives: tuple[str, ...] = ()
     attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
     source: str = ""
     licence: str = ""
@@ -191,7 +193,8 @@ class ClipRecord:
         frames = JpegFrames(tensors.pop("jpeg"), tensors.pop("offsets"))
         if "labels" in tensors:
             tensors["labels"] = LabelMaps(tensors["labels"], tensors.pop("label_offsets"))
-        info = ClipInfo(**info | {"captions": tuple(info["captions"])})
+        texts = {name: tuple(info.get(name, ())) for name in ("captions", "hard_negatives")}
+        info = ClipInfo(**info | texts)
         return cls(info=info, frames=frames, **tensors)
 
 
@@ -211,7 +214,7 @@ _DTYPES = {"U8": np.uint8, "I64": np.int64, "F16": np.float16, "F32": np.float32
 def check_version(what: str, version: object) -> None:
     """Raises `RecordError` if this program does not read that schema version."""
     if version not in READABLE:
-        readable = " and ".join(map(str, READABLE))
+        readable = f"{READABLE[0]} to {READABLE[-1]}"
         raise RecordError(f"{what} has schema version {version}, this program reads {readable}: prepare the data again")
 
 

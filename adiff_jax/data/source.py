@@ -227,6 +227,7 @@ class SyntheticSource:
                 id=f"synthetic-{seed}",
                 identity=f"synthetic-{seed}",
                 captions=tuple(person.caption(variant) for variant in range(NUM_CAPTIONS)),
+                hard_negatives=person.hard_negatives(),
                 attributes=attributes,
                 source=f"synthetic:{seed}",
                 licence="CC0-1.0",

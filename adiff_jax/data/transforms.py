@@ -19,18 +19,33 @@ Transforms = tuple[grain.transforms.Map | grain.transforms.RandomMap, ...]
 
 @dataclasses.dataclass(frozen=True)
 class PickFrame(grain.transforms.RandomMap):
-    """A uniformly drawn frame of a clip, and one of its captions.
+    """A uniformly drawn frame of a clip, one of its captions, and some that are nearly right.
 
-    ClipRecord -> {image: uint8 [H, W, 3], landmarks: float32 [478, 2], caption: str}
+    ClipRecord -> {image: uint8 [H, W, 3], landmarks: float32 [478, 2], captions: list of str, the right one first}
+
+    Attributes:
+        hard_negatives: how many captions besides are wrong in one thing.
     """
 
+    hard_negatives: int = 0
+
     def random_map(self, element: ClipRecord, rng: np.random.Generator) -> Example:
-        """Draws the frame."""
+        """Draws the frame.
+
+        Raises:
+            RecordError: if hard negatives are asked for and the record has none.
+        """
+        info = element.info
+        if self.hard_negatives and not info.hard_negatives:
+            raise RecordError(f"clip {info.id} has no hard negatives: train with loss.hard_negatives=0")
         frame = rng.integers(len(element), size=1)
+        captions = [str(rng.choice(info.captions or ("",)))]
+        if self.hard_negatives:
+            captions += map(str, rng.choice(info.hard_negatives, self.hard_negatives))
         return {
             "image": element.frames[frame][0],
             "landmarks": element.landmarks[frame[0], :, :2],
-            "caption": str(rng.choice(element.info.captions or ("",))),
+            "captions": captions,
         }
 
 
@@ -148,18 +163,18 @@ class ColourJitter(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class Tokenize(grain.transforms.Map):
-    """Replaces the caption by its tokens.
+    """Replaces captions by their tokens.
 
-    {caption: str, ...} -> {tokens: int32 [length], ...}
+    {captions: N str, ...} -> {tokens: int32 [N, length], ...}
     """
 
     tokenizer: Tokenizer
     length: int
 
     def map(self, element: Example) -> Example:
-        """Tokenises the caption."""
-        (tokens,) = tokenize(self.tokenizer, [element["caption"]], self.length)
-        return {name: value for name, value in element.items() if name != "caption"} | {"tokens": tokens}
+        """Tokenises the captions."""
+        tokens = tokenize(self.tokenizer, element["captions"], self.length)
+        return {name: value for name, value in element.items() if name != "captions"} | {"tokens": tokens}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,11 +204,17 @@ def autoencoder_transforms(*, flip: bool = True, affine: bool = True, jitter: bo
 
 
 def clip_transforms(
-    tokenizer: Tokenizer, length: int, *, flip: bool = True, affine: bool = True, jitter: bool = False
+    tokenizer: Tokenizer,
+    length: int,
+    *,
+    hard_negatives: int = 0,
+    flip: bool = True,
+    affine: bool = True,
+    jitter: bool = False,
 ) -> Transforms:
-    """Frames with their captions: {image: float32 [H, W, 3] in [-1, 1], tokens: int32 [length]}."""
+    """Frames with captions: {image: float32 [H, W, 3] in [-1, 1], tokens: int32 [1 + hard_negatives, length]}."""
     return (
-        PickFrame(),
+        PickFrame(hard_negatives),
         *_augmentations(flip, affine, jitter),
         Tokenize(tokenizer, length),
         Keep(("image", "tokens")),

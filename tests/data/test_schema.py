@@ -73,7 +73,7 @@ def test_another_version_is_refused(make_clip, monkeypatch):
     monkeypatch.setattr(schema, "VERSION", 99)
     data = make_clip(1).to_bytes()
     monkeypatch.undo()
-    with pytest.raises(RecordError, match="schema version 99, this program reads 1 and 2"):
+    with pytest.raises(RecordError, match="schema version 99, this program reads 1 to 3"):
         ClipRecord.from_bytes(data)
 
 

@@ -61,7 +61,19 @@ def test_pick_frame_draws_every_frame_and_caption(make_clip):
     clip, generator = make_clip(5), rng()
     drawn = [PickFrame().random_map(clip, generator) for _ in range(300)]
     assert {example["image"][0, 0, 2] // 4 for example in drawn} == set(range(12))
-    assert {example["caption"] for example in drawn} == {"person number 5", "a person"}
+    assert {caption for example in drawn for caption in example["captions"]} == {"person number 5", "a person"}
+
+
+def test_pick_frame_puts_what_is_nearly_right_behind_what_is_right(make_clip):
+    clip, generator = make_clip(5), rng()
+    with pytest.raises(RecordError, match=r"clip-5 has no hard negatives: train with loss\.hard_negatives=0"):
+        PickFrame(hard_negatives=2).random_map(clip, generator)
+    wrong = tuple(f"person number {number}" for number in range(6, 12))
+    clip = dataclasses.replace(clip, info=dataclasses.replace(clip.info, hard_negatives=wrong))
+    drawn = [PickFrame(hard_negatives=2).random_map(clip, generator)["captions"] for _ in range(100)]
+    assert {first for first, *_ in drawn} == {"person number 5", "a person"}
+    assert {caption for _, *others in drawn for caption in others} == set(wrong)
+    assert {len(captions) for captions in drawn} == {3}
 
 
 def test_pick_sequence_keeps_frames_and_landmarks_together(make_clip):
@@ -156,7 +168,7 @@ def test_clip_chain(make_clip, tmp_path):
     example = apply(clip_transforms(tokenizer, length=16), make_clip(1))
     assert {name: (value.shape, value.dtype) for name, value in example.items()} == {
         "image": ((32, 32, 3), np.float32),
-        "tokens": ((16,), np.int32),
+        "tokens": ((1, 16), np.int32),
     }
 
 

@@ -131,7 +131,8 @@ class TestCLIP:
     def test_learns_a_tokenizer_and_exports_it(self, tmp_path: Path) -> None:
         task = make_task(clip.get_config("small,tiny"), SOURCE, tmp_path)
         batch = first_batch(task)
-        assert (batch["tokens"].max(axis=1) == task.model.config.eos_token_id).all()
+        assert batch["tokens"].shape[1] == 1 + task.hard_negatives
+        assert (batch["tokens"].max(axis=-1) == task.model.config.eos_token_id).all()
         params = jax.jit(lambda key: task.init(key, batch))(KEY)
         loss, metrics = task.loss(params, batch, KEYS)
         assert 0 < loss < 10
@@ -139,11 +140,24 @@ class TestCLIP:
         np.testing.assert_allclose(metrics["scale"], 1 / 0.07, rtol=1e-4)
         task.export(tmp_path / "export", params, [])
         config, loaded = load_component(tmp_path / "export" / "clip", CLIPConfig)
-        text = CLIP(config).apply({"params": loaded}, batch["tokens"], method="encode_text")
+        text = CLIP(config).apply({"params": loaded}, batch["tokens"][:, 0], method="encode_text")
         assert np.isfinite(text).all()
         assert (tmp_path / "export" / "tokenizer" / "vocab.json").read_bytes() == (
             tmp_path / "tokenizer" / "vocab.json"
         ).read_bytes()
+
+    def test_what_is_nearly_right_counts_for_the_picture_alone(self, tmp_path: Path) -> None:
+        config = clip.get_config("small,tiny")
+        task = make_task(config, SOURCE, tmp_path)
+        batch = first_batch(task)
+        params = jax.jit(lambda key: task.init(key, batch))(KEY)
+        texts, nearly, _ = task._logits(params, batch)
+        logits = jnp.hstack([texts, nearly])
+        by_hand = jax.nn.logsumexp(logits, axis=1) + jax.nn.logsumexp(texts, axis=0) - 2 * jnp.diagonal(texts)
+        loss, _ = task.loss(params, batch, KEYS)
+        np.testing.assert_allclose(loss, by_hand.mean() / 2, rtol=1e-5)  # float32
+        alone = dict(batch, tokens=batch["tokens"][:, :1])
+        assert task.loss(params, alone, KEYS)[0] < loss, "there is more to be told apart"
 
     def test_a_tokenizer_larger_than_the_model_is_refused(self, tmp_path: Path) -> None:
         config = clip.get_config("small,tiny")

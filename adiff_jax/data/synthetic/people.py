@@ -4,7 +4,7 @@ Vocabulary. Colours come from the tables below and nowhere else: an attribute ha
 for, up to the table's spread. Captions use these names, so a metric can compare words, colours and pictures.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -149,6 +149,23 @@ class Person:
         """One English phrase about the person; `variant` chooses one of `NUM_CAPTIONS` wordings, modulo that number."""
         return _CAPTIONS[variant % NUM_CAPTIONS](self)
 
+    def hard_negatives(self, count: int = 24) -> tuple[str, ...]:
+        """Captions, drawn at random, of `count` persons who differ from this one in one attribute that is named."""
+        rng = np.random.default_rng([self.seed, 0x4E67])
+        negatives: list[str] = []
+        while len(negatives) < count:
+            name, table = _NAMED[rng.integers(len(_NAMED))]
+            other = str(rng.choice(tuple(table)))
+            value = Colour(other, table[other]) if isinstance(table, dict) else other
+            changed = {name: int(value) if name == "age" else value}
+            if name == "beard" and self.gender == "woman":
+                continue
+            variant = int(rng.integers(NUM_CAPTIONS))
+            caption = replace(self, **changed).caption(variant)
+            if caption != self.caption(variant):
+                negatives.append(caption)
+        return tuple(negatives)
+
 
 def _a(words: str) -> str:
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"
@@ -206,6 +223,13 @@ _CAPTIONS = (
     lambda p: f"a {p.gender} in front of {_scene(p)} wearing {_clothes(p)}",
 )
 NUM_CAPTIONS = len(_CAPTIONS)
+# Attributes that captions name, with their values; of age, one a word.
+_NAMED = (
+    ("gender", ("woman", "man")), ("age", ("25", "45", "70")), ("skin", SKIN_COLOURS), ("eyes", EYE_COLOURS),
+    ("hair", HAIR_COLOURS), ("cut", HAIR_CUTS), ("beard", BEARDS), ("glasses", GLASSES),
+    ("glasses_colour", GLASSES_COLOURS), ("garment", CLOTHES), ("pattern", PATTERNS), ("clothes", CLOTHES_COLOURS),
+    ("backdrop", BACKGROUNDS), ("background", BACKGROUND_COLOURS),
+)  # fmt: skip
 
 
 _LINEAR = np.where(

@@ -28,7 +28,9 @@ MAX_SCALE = 100.0  # of the logits, as in the source
 class CLIPTask:
     """Symmetric InfoNCE over a batch, with a learned temperature.
 
-    Drawn people may share a caption, so every text equal to a picture's own is a right answer for it.
+    Drawn people may share a caption, so every text equal to a picture's own is a right answer for it. Beside those of
+    the others, a picture is told from captions that are wrong in one thing (hard negatives, Yuksekgonul et al. 2023,
+    arXiv 2210.01936): without them colours suffice to tell a batch apart, and glasses or a beard are never learned.
 
     Batches: `image` [B, H, W, 3] in [-1, 1] and `tokens` [B, L].
     """
@@ -36,11 +38,12 @@ class CLIPTask:
     model: CLIP = flax.struct.field(pytree_node=False)
     tokenizer: Tokenizer = flax.struct.field(pytree_node=False)
     tokenizer_folder: Path = flax.struct.field(pytree_node=False)
+    hard_negatives: int = flax.struct.field(pytree_node=False)
     separable: ClassVar[bool] = False
 
     @classmethod
     def create(cls, config: ml_collections.ConfigDict, source: ClipSource, workdir: Path) -> "CLIPTask":
-        """From a config with `model` (`CLIPConfig`) and `tokenizer`: a folder, or empty to learn one.
+        """From a config with `model` (`CLIPConfig`), `loss`, and `tokenizer`: a folder, or empty to learn one.
 
         A tokenizer is learned once a run, from the captions of the first `config.tokenizer_clips` clips. The model's
         `eos_token_id` is the tokenizer's.
@@ -59,12 +62,14 @@ class CLIPTask:
             raise ValueError(
                 f"model.vocab_size is {model.vocab_size}, the tokenizer in {folder} has {tokenizer.get_vocab_size()}"
             )
-        return cls(model=CLIP(model), tokenizer=tokenizer, tokenizer_folder=folder)
+        return cls(model=CLIP(model), tokenizer=tokenizer, tokenizer_folder=folder, **config.loss)
 
     def transforms(self, preview: bool = False) -> Transforms:
         """Frames with the captions of their clips, augmented in training."""
         length = self.model.config.context_length
-        return clip_transforms(self.tokenizer, length, flip=not preview, affine=not preview)
+        if preview:
+            return clip_transforms(self.tokenizer, length, flip=False, affine=False)
+        return clip_transforms(self.tokenizer, length, hard_negatives=self.hard_negatives)
 
     def init(self, key: PRNGKeyArray, batch: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
         """Parameters of both towers."""
@@ -75,16 +80,17 @@ class CLIPTask:
         self, params: Params, batch: Batch, keys: PRNGKeyArray
     ) -> tuple[Float[Array, ""], Mapping[str, Float[Array, ""]]]:
         """The contrastive loss; logs `accuracy`, the share of pictures whose nearest text is right, and `scale`."""
-        logits, scale = self._logits(params, batch)
-        right = same_rows(batch["tokens"])
+        texts, nearly, scale = self._logits(params, batch)
+        right = same_rows(batch["tokens"][:, 0])
         target = right / right.sum(-1, keepdims=True)
-        loss = 0.5 * (cross_entropy(logits, target) + cross_entropy(logits.T, target))
-        nearest = jnp.take_along_axis(right, logits.argmax(-1)[:, None], axis=-1)
-        return loss, {"accuracy": nearest.mean(), "scale": scale}
+        logits, answer = jnp.hstack([texts, nearly]), jnp.hstack([target, jnp.zeros_like(nearly)])
+        loss = 0.5 * (cross_entropy(logits, answer) + cross_entropy(texts.T, target))
+        nearest = jnp.take_along_axis(answer, logits.argmax(-1)[:, None], axis=-1)
+        return loss, {"accuracy": (nearest > 0).mean(), "scale": scale}
 
     def preview(self, params: Params, batch: Batch, key: PRNGKeyArray) -> Preview:
         """Two rows: pictures, and for the caption of each the picture that is nearest to it."""
-        logits, _ = self._logits(params, batch)
+        logits, _, _ = self._logits(params, batch)
         return Preview(as_bytes(jnp.stack([batch["image"], batch["image"][logits.argmax(0)]])))
 
     def export(self, folder: Path, params: Params, batches: Iterable[Batch]) -> None:
@@ -92,13 +98,16 @@ class CLIPTask:
         save_component(folder / "clip", self.model.config, params)
         shutil.copytree(self.tokenizer_folder, folder / "tokenizer", dirs_exist_ok=True)
 
-    def _logits(self, params: Params, batch: Batch) -> tuple[Float[Array, "B B"], Float[Array, ""]]:
-        """Scaled cosines between pictures (rows) and texts (columns), and the scale."""
-        image = resize(batch["image"], self.model.config.image_size)
-        image, text, log_scale = self.model.apply({"params": params}, image, batch["tokens"])
+    def _logits(
+        self, params: Params, batch: Batch
+    ) -> tuple[Float[Array, "B B"], Float[Array, "B M"], Float[Array, ""]]:
+        """Scaled cosines of pictures (rows) with the texts of all, and with their own hard negatives; the scale."""
+        image, tokens = resize(batch["image"], self.model.config.image_size), batch["tokens"]
+        image, text, log_scale = self.model.apply({"params": params}, image, tokens.reshape(-1, tokens.shape[-1]))
         image, text = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (image, text))
+        text = text.reshape(*tokens.shape[:2], -1)
         scale = jnp.minimum(jnp.exp(log_scale), MAX_SCALE)
-        return scale * image @ text.T, scale
+        return scale * image @ text[:, 0].T, scale * jnp.einsum("be,bme->bm", image, text[:, 1:]), scale
 
 
 def learn_tokenizer(captions: Iterable[str], folder: Path, vocab_size: int) -> None:

@@ -1,6 +1,7 @@
 """Persons: drawn by seed, described in a controlled vocabulary."""
 
 import dataclasses
+import difflib
 import json
 
 import numpy as np
@@ -62,6 +63,29 @@ def test_captions_name_what_is_seen(persons) -> None:
         assert len(set(captions)) == NUM_CAPTIONS
         assert person.caption(NUM_CAPTIONS + 1) == captions[1]
         assert not any(" a orange" in caption or "  " in caption for caption in captions)
+
+
+def test_hard_negatives_are_wrong_in_one_thing(persons) -> None:
+    changed = set()
+    for person in persons[:40]:
+        right = [person.caption(variant) for variant in range(NUM_CAPTIONS)]
+        negatives = person.hard_negatives()
+        assert len(negatives) == 24
+        assert negatives == person.hard_negatives()
+        assert not set(right) & set(negatives)
+        for negative in negatives:
+            places, new = min((_changes(caption, negative) for caption in right), key=lambda change: change[0])
+            assert places <= 2, "a cut or glasses take two places: a red BOB, red hair IN A BUN"
+            changed |= new
+    assert {"woman", "man", "old", "round", "striped", "teal", "goatee", "hoodie", "bob", "golden"} <= changed
+
+
+def _changes(caption: str, other: str) -> tuple[int, set[str]]:
+    """At how many places `other` differs, and its words there."""
+    words = caption.split(), other.split()
+    matcher = difflib.SequenceMatcher(None, *words, autojunk=False)
+    new = [words[1][start:stop] for tag, _, _, start, stop in matcher.get_opcodes() if tag != "equal"]
+    return len(new), {word.strip(",") for part in new for word in part}
 
 
 def test_attributes_are_plain_and_agree_with_the_person(persons) -> None:

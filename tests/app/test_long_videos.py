@@ -243,9 +243,7 @@ def test_a_killed_command_is_resumed_to_the_same_file(
         np.testing.assert_array_equal(frame.image, other.image)
 
 
-def test_a_finished_video_leaves_no_latents_unless_told_to(
-    pipeline: AnchoredDiffusionPipeline, tmp_path: Path
-) -> None:
+def test_a_finished_video_leaves_no_latents_unless_told_to(pipeline: AnchoredDiffusionPipeline, tmp_path: Path) -> None:
     pipeline.save_pretrained(tmp_path / "tiny")
     argv = ["demo", "--steps", "1", "--max-frames", "3", "--bundle", str(tmp_path / "tiny")]
     assert main([*argv, "--out", str(tmp_path / "out.mp4")]) == 0

@@ -62,7 +62,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     variant, tiny = parse_arg(arg, VARIANTS)
     config = base_config("clip", VARIANTS[variant])
     config.batch_size = 64
-    config.steps = 1_500
+    config.steps = 4_500
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 100
@@ -71,7 +71,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.ema_decay = 0.99
 
     config.loss = ml_collections.ConfigDict()
-    config.loss.hard_negatives = 4  # captions a picture that are wrong in one thing; drawn people have them
+    config.loss.hard_negatives = 3  # captions a picture that are wrong in one thing; drawn people have them
     config.tokenizer = ""  # folder of a CLIP tokenizer; empty: learn one
     config.tokenizer_clips = 3_000  # whose captions it is learned from
 

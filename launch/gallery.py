@@ -101,7 +101,7 @@ class Gallery(MarkingOptions):
     def figure4(self, pipeline: AnchoredDiffusionPipeline) -> tuple[dict[str, list[Picture]], list[GeneratedVideo]]:
         """Rows of pictures by their titles, and the videos that they are of."""
         videos = {
-            title: pipeline.reenact(self.source, self.driving, method=method, **self._options())
+            title: pipeline.reenact(self.source, self.driving, method=method, pin_source=False, **self._options())
             for title, method in (("anchored", "anchored"), ("MultiDiffusion", "multidiffusion"))
         }
         chosen = pick_frames(len(videos["anchored"]), 12)

@@ -138,7 +138,7 @@ def test_evaluate_consistency_and_go_on(
     ("arguments", "message"),
     [
         (("--lengths", "1"), "2 or more"),
-        (("--methods", "magic"), "unknown method magic: choose from shifted, contiguous"),
+        (("--methods", "magic"), "unknown method magic: choose from pinned, shifted"),
         (("--identities", "0"), "identities must be at least 1"),
     ],
 )
@@ -152,8 +152,10 @@ def test_consistency_refuses(
 
 def test_contenders_are_options_of_sampling() -> None:
     assert CONTENDERS.keys() == NAMES.keys()
+    pinned = {name for name, contender in CONTENDERS.items() if contender.get("pin_source")}
+    assert pinned == {"pinned"}
     for contender in CONTENDERS.values():
-        SamplingOptions(**contender)
+        SamplingOptions(**{name: value for name, value in contender.items() if name != "pin_source"})
 
 
 def test_store_keeps_what_is_not_a_number(tmp_path: Path) -> None:

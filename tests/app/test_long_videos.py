@@ -33,7 +33,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> AnchoredDiffusionPipel
 
 
 def reenact(pipeline: AnchoredDiffusionPipeline, max_frames: int = FRAMES, **options: object) -> GeneratedVideo:
-    return pipeline.reenact("synthetic:7", "synthetic:1", max_frames=max_frames, **STEPS | CHUNKS | options)
+    options = STEPS | CHUNKS | {"pin_source": False} | options
+    return pipeline.reenact("synthetic:7", "synthetic:1", max_frames=max_frames, **options)
 
 
 def latents_of(video: GeneratedVideo) -> np.ndarray:
@@ -104,7 +105,9 @@ def test_another_command_does_not_take_over(pipeline: AnchoredDiffusionPipeline,
     with pytest.raises(ValueError, match=r"begun with another seed; use the same again"):
         reenact(pipeline, resume=True, seed=5, **work)
     with pytest.raises(ValueError, match="another driver"):
-        pipeline.reenact("synthetic:7", "synthetic:2", max_frames=FRAMES, resume=True, **STEPS | CHUNKS | work)
+        pipeline.reenact(
+            "synthetic:7", "synthetic:2", max_frames=FRAMES, resume=True, pin_source=False, **STEPS | CHUNKS | work
+        )
     (tmp_path / "work/part-000000/settings.json").write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         reenact(pipeline, resume=True, **work)
@@ -176,8 +179,10 @@ def test_a_pinned_source_ties_the_video_to_its_pixels(pipeline: AnchoredDiffusio
     base, pinned = latents_of(reenact(pipeline)), latents_of(reenact(pipeline, pin_source=True))
     assert pinned.shape == base.shape
     assert (np.abs(base - pinned).max((1, 2, 3)) > 1e-4).all(), "every frame sees the picture"
-    with pytest.raises(ValueError, match="needs the method anchored"):
+    with pytest.raises(ValueError, match=r"needs the method anchored .* pin_source=False"):
         reenact(pipeline, pin_source=True, method="independent")
+    with pytest.raises(ValueError, match=r"the source's picture is: choose that by pin_source=False"):
+        reenact(pipeline, pin_source=True, anchor_frame=3)
 
 
 @pytest.mark.parametrize("method", ["anchored", "multidiffusion", "autoregressive"])

@@ -51,7 +51,8 @@ def test_frames_are_lazy_complete_and_the_same_at_every_pass(pipeline: AnchoredD
 
 def test_seed_and_options_matter_and_nothing_else(pipeline: AnchoredDiffusionPipeline) -> None:
     def run(**options: object) -> np.ndarray:
-        video = pipeline.reenact("synthetic:7", "synthetic:1", num_inference_steps=3, max_frames=7, **options)
+        options = {"num_inference_steps": 3, "max_frames": 7, "pin_source": False} | options
+        video = pipeline.reenact("synthetic:7", "synthetic:1", **options)
         return np.concatenate([np.asarray(part) for part in video.latents])
 
     base = run()
@@ -59,6 +60,7 @@ def test_seed_and_options_matter_and_nothing_else(pipeline: AnchoredDiffusionPip
     for option in (
         {"seed": 1},
         {"eta": 0.0},
+        {"pin_source": True},
         {"plan": "strided"},
         {"anchor": "mean"},
         {"guidance_clip": 2.0, "guidance_landmarks": 3.0},

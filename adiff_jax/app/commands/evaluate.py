@@ -23,6 +23,7 @@ class EvaluateReenact(MarkingOptions, Sampling):
         driving: videos with a face, or synthetic:SEED.
         source: a picture with a face, or synthetic:SEED; drawn persons also get the rows of the true picture. `self` is
             self-reenactment: the first frame of each driver, or its drawn person.
+        pin_source: see `adiff reenact`.
         also: metrics that need published networks, which are downloaded if they are not there: csim (identity; of drawn
             people the package has its network), lpips, fid, fvd. The last three need the extra `eval`.
         networks: folder with the networks' files; by default $ADIFF_METRIC_NETWORKS or the cache.
@@ -31,6 +32,7 @@ class EvaluateReenact(MarkingOptions, Sampling):
 
     driving: tuple[str, ...]
     source: str = "synthetic:7"
+    pin_source: bool = True
     also: tuple[Literal["csim", "lpips", "fid", "fvd"], ...] = ()
     networks: Path | None = None
     out: Path = Path("outputs/evaluation")
@@ -46,8 +48,9 @@ class EvaluateReenact(MarkingOptions, Sampling):
             "consents": {person: self.consent(person) for person in persons_shown(self.source, self.driving)},
         }
         extras = Extras(self.also, self.networks)
+        options = self.options() | {"pin_source": self.pin_source}
         report = evaluate_reenactment(
-            self.open_pipeline(), self.source, self.driving, self.out, self.options(), extras, **marking
+            self.open_pipeline(), self.source, self.driving, self.out, options, extras, **marking
         )
         print(report.markdown())
 
@@ -99,8 +102,8 @@ class EvaluateConsistency(Command, SamplingOptions):
         lengths: numbers of frames.
         identities: number of people.
         first_identity: seed of the first; below 1,000,000 are those that training never sees.
-        methods: what is compared: shifted, contiguous, strided, random, shifted-mean, contiguous-mean, multidiffusion,
-            multidiffusion-half, independent, autoregressive.
+        methods: what is compared: pinned (shifted groups around the source's picture), shifted, contiguous, strided,
+            random, shifted-mean, contiguous-mean, multidiffusion, multidiffusion-half, independent, autoregressive.
         landmarks: measure by MediaPipe how well landmarks are met.
         sheets: number of people in the contact sheet, at the longest length.
         identity_network: folder of another identity network, as `configs/identity.py` trains it.
@@ -112,7 +115,7 @@ class EvaluateConsistency(Command, SamplingOptions):
     lengths: tuple[int, ...] = (13, 25, 49, 97, 193)
     identities: int = 50
     first_identity: int = 700_000
-    methods: tuple[str, ...] = ("shifted", "contiguous", "multidiffusion", "independent", "autoregressive")
+    methods: tuple[str, ...] = ("pinned", "shifted", "contiguous", "multidiffusion", "independent", "autoregressive")
     landmarks: bool = True
     sheets: int = 2
     identity_network: Path | None = None

@@ -159,7 +159,7 @@ def _measure(
 ) -> dict[str, Any]:
     """What one video gives: scores, curves, and a strip of its frames in the file `sheet`."""
     who = f"synthetic:{seed}"
-    options = {**plan.options, **CONTENDERS.get(contender, {}), "seed": seed}
+    options = {"pin_source": False, **plan.options, **CONTENDERS.get(contender, {}), "seed": seed}
     video = pipeline.reenact(who, who, max_frames=length, motion="absolute", **options)
     driving = np.stack(list(video.driving.frames()))
     begin = time.perf_counter()

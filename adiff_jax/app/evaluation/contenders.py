@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 Contender = Mapping[str, object]
-"""Options of `SamplingOptions`, over those that all contenders share."""
+"""Options of `AnchoredDiffusionPipeline.reenact`, over those that all contenders share."""
 
 CONTENDERS: Mapping[str, Contender] = {
+    "pinned": {"method": "anchored", "plan": "shifted", "pin_source": True},
     "shifted": {"method": "anchored", "plan": "shifted"},
     "contiguous": {"method": "anchored", "plan": "contiguous"},
     "strided": {"method": "anchored", "plan": "strided"},
@@ -18,6 +19,7 @@ CONTENDERS: Mapping[str, Contender] = {
     "autoregressive": {"method": "autoregressive", "overlap": 1},
 }
 NAMES = {
+    "pinned": "anchored at the source, shifted groups",
     "shifted": "anchored, shifted groups",
     "contiguous": "anchored, fixed groups (paper)",
     "strided": "anchored, strided groups",

@@ -109,7 +109,7 @@ class AnchoredDiffusionPipeline:
         source: str | os.PathLike | UInt8[np.ndarray, "H W 3"],
         driving: str | os.PathLike,
         *,
-        pin_source: bool = False,
+        pin_source: bool = True,
         pinned: Mapping[int, UInt8[np.ndarray, "R R 3"]] | None = None,
         face: int | None = None,
         driver_face: int | None = None,
@@ -128,14 +128,15 @@ class AnchoredDiffusionPipeline:
         long as both last, with the driver's motion at their times.
 
         Example:
-            video = pipeline.reenact("me.jpg", "talk.mp4", pin_source=True, num_inference_steps=50)
+            video = pipeline.reenact("me.jpg", "talk.mp4", num_inference_steps=50)
             export(video, "out.mp4", consent=consent)  # signed, see `app.export`
 
         Args:
             source: a picture or video file, an RGB picture, or `synthetic:SEED`.
             driving: a video file, a motion file (`inputs.save_motion`), or `synthetic:SEED`.
-            pin_source: make the source's picture, with its own landmarks, the anchor of all groups, which ties the
-                result to its pixels beyond the CLIP embedding.
+            pin_source: the source's picture, with its own landmarks, is the anchor of all groups, which ties the result
+                to its pixels beyond the CLIP embedding. Without it, as in the paper, the anchor is a frame of the
+                result; methods that share no anchor need that.
             pinned: face crops that are to be frames of the result as they are, by number; the others go with them.
             face: which face of the source, from 1, left to right; the largest by default.
             driver_face: which face of the driver, likewise.

@@ -110,7 +110,15 @@ class Latents:
         method, share = commission.settings.method, commission.settings.anchor
         in_chunks = method != "multidiffusion" and (method != "anchored" or share == "first")
         if (before or commission.photograph) and (method != "anchored" or not in_chunks):
-            raise ValueError("a pinned source, or adding to a video, needs the method anchored and the anchor first")
+            raise ValueError(
+                "a pinned source, or adding to a video, needs the method anchored and the anchor first; "
+                "go without the source's pixels by pin_source=False (--no-pin-source)"
+            )
+        if commission.photograph and commission.settings.anchor_frame is not None:
+            raise ValueError(
+                "anchor_frame makes a frame of the video the anchor, but the source's picture is: "
+                "choose that by pin_source=False (--no-pin-source)"
+            )
         self._mesh = None if self._autoregressive or not in_chunks else mesh
         self._chunks = self._deal() if in_chunks else [None]
         self._scratch = None if folder else tempfile.TemporaryDirectory(prefix="adiff-")

@@ -134,7 +134,7 @@ class Page:
         self._paste_back = gr.Checkbox(
             label="Put the face back into the whole picture", value=defaults.paste_back, elem_id="paste_back"
         )
-        self._pin_source = gr.Checkbox(label="Stay close to the picture's pixels", elem_id="pin_source")
+        self._pin_source = gr.Checkbox(label="Stay close to the picture's pixels", value=True, elem_id="pin_source")
 
     def _add_outputs(self) -> None:
         """What is shown of the work and its result."""

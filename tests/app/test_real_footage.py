@@ -59,6 +59,16 @@ def test_a_picture_pasted_back_and_again_by_its_motion_file(shared: Path, bundle
     assert read_video(first.with_suffix(".side_by_side.mp4")).width == 4 * 32
 
 
+def test_a_picture_is_animated_from_its_pixels(shared: Path, pipeline: AnchoredDiffusionPipeline) -> None:
+    picture, options = shared / "data/sources/mona_lisa.jpg", {"num_inference_steps": 2, "max_frames": 4}
+    pinned = pipeline.animate(picture, "synthetic:1", **options)
+    loose = pipeline.animate(picture, "synthetic:1", pin_source=False, **options)
+    np.testing.assert_array_equal(pinned.landmarks, pinned.driving.points)
+    tied, free = (np.concatenate(list(video.latents)) for video in (pinned, loose))
+    assert tied.shape == free.shape
+    assert (np.abs(tied - free).max((1, 2, 3)) > 1e-4).all(), "every frame sees the picture"
+
+
 def test_the_lips_of_a_clip_are_replaced_and_nothing_else(
     shared: Path, pipeline: AnchoredDiffusionPipeline, tmp_path: Path
 ) -> None:

@@ -160,13 +160,12 @@ class AnchoredDiffusionPipeline:
             write_motion(save_motion, motion)
         motion, landmarks, canvas = follow_motion(person, motion, chosen)
         inputs = {"source": Origin(person.name, person.sha256), "driver": Origin(motion.name, motion.sha256)}
-        photograph = Photograph(self._latent(person.picture), person.landmarks[:, :2]) if pin_source else None
         commission = Commission(
             settings,
             self.embed(person.picture),
             landmarks[..., :2],
             pinned=self._latents(pinned),
-            photograph=photograph,
+            photograph=self._photograph(person) if pin_source else None,
         )
         latents = self._commissioned(commission, workdir, resume, progress)
         return self._video("reenacted", inputs, person, motion, landmarks, latents, chosen, canvas)
@@ -176,6 +175,7 @@ class AnchoredDiffusionPipeline:
         prompt: str | os.PathLike | UInt8[np.ndarray, "H W 3"],
         driving: str | os.PathLike,
         *,
+        pin_source: bool = True,
         pinned: Mapping[int, UInt8[np.ndarray, "R R 3"]] | None = None,
         face: int | None = None,
         max_frames: int | None = None,
@@ -195,6 +195,7 @@ class AnchoredDiffusionPipeline:
         Args:
             prompt: a text, as a `str`; or a picture of a person, as an RGB picture or the `Path` of a file.
             driving: a video file, or `synthetic:SEED`.
+            pin_source: of a picture, see `reenact`; a text has no pixels.
             pinned: see `reenact`.
             face: see `reenact`.
             max_frames: see `reenact`.
@@ -213,13 +214,16 @@ class AnchoredDiffusionPipeline:
         if isinstance(prompt, str):
             embedding = self._texts.person(prompt)
             inputs = {"text": Origin(repr(prompt))}
-            person = Source("text", text_card(prompt, self.size), motion.neutral)
+            person, photograph = Source("text", text_card(prompt, self.size), motion.neutral), None
         else:
             person = load_source(prompt, self.size, lambda: self.detector, face)
             embedding = self.embed(person.picture)
+            photograph = self._photograph(person) if pin_source else None
             inputs = {"source": Origin(person.name, person.sha256)}
         inputs["driver"] = Origin(motion.name, motion.sha256)
-        commission = Commission(settings, embedding, motion.points[..., :2], pinned=self._latents(pinned))
+        commission = Commission(
+            settings, embedding, motion.points[..., :2], pinned=self._latents(pinned), photograph=photograph
+        )
         latents = self._commissioned(commission, workdir, resume, progress)
         return self._video("animated", inputs, person, motion, motion.points, latents, MotionOptions(motion="absolute"))
 
@@ -351,6 +355,9 @@ class AnchoredDiffusionPipeline:
     def decode(self, latents: Float[Array | np.ndarray, "F h w c"]) -> Iterator[UInt8[np.ndarray, "R R 3"]]:
         """Pictures of latents that were scaled for diffusion, decoded a few at a time."""
         return self._networks.decode(latents)
+
+    def _photograph(self, person: Source) -> Photograph:
+        return Photograph(self._latent(person.picture), person.landmarks[:, :2])
 
     def _latent(self, picture: UInt8[np.ndarray, "R R 3"]) -> Float32[np.ndarray, "h w c"]:
         return np.asarray(self.encode(picture[None]))[0]

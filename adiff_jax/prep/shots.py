@@ -19,7 +19,7 @@ from adiff_jax.prep.options import ShotOptions
 
 WINDOW = 2  # changes on either side that a change is compared with
 _WIDTH, _HEIGHT = 48, 27
-_KEPT = 3  # pixels along each side that are averaged into one; of larger pictures the others are left out
+_KEPT = 3  # pixels along each side that are averaged into one; the others are left out
 _LEAST = 0.5  # a picture that does not move has no change at all around a cut
 
 
@@ -60,6 +60,6 @@ def _is_cut(changes: list[float], place: int, options: ShotOptions) -> bool:
 
 
 def _small(image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "h w 3"]:
-    step = max(1, min(image.shape[0] // _HEIGHT, image.shape[1] // _WIDTH) // _KEPT)
-    reduced = cv2.resize(image[::step, ::step], (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
+    few = cv2.resize(image, (_KEPT * _WIDTH, _KEPT * _HEIGHT), interpolation=cv2.INTER_NEAREST)
+    reduced = cv2.resize(few, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(reduced, cv2.COLOR_RGB2LAB).astype(np.float32)

@@ -148,10 +148,8 @@ def test_dit_xl_2(tmp_path: Path) -> None:
         block.norm1.emb = embedding
     embedding.time_proj.downscale_freq_shift = 0  # as facebookresearch/DiT: see test_dit.py
     z = np.random.default_rng(0).standard_normal((1, 32, 32, 4), np.float32)
-    latents = reference.channels_first(z).double().requires_grad_()
-    output = (
-        model.double().eval()(latents, timestep=torch.tensor([417.0]), class_labels=torch.tensor([1000])).sample[:, :4]
-    )
+    latents = reference.channels_first(z).requires_grad_()
+    output = model.eval()(latents, timestep=torch.tensor([417.0]), class_labels=torch.tensor([1000])).sample[:, :4]
     output.square().sum().backward()
     values = reference.channels_last(output), reference.channels_last(latents.grad)
     probed = dataclasses.replace(SDiTConfig.size("XL/2"), depth=len(PROBED))

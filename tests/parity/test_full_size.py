@@ -54,6 +54,12 @@ def publish(model: torch.nn.Module, folder: Path) -> None:
     reference.randomise(model).save_pretrained(folder)
 
 
+def load(component: Path, config_class: type) -> tuple:
+    """Config and weights, which are in memory once: not also as NumPy's, which are not aligned as XLA wants them."""
+    config, params = load_component(component, config_class)
+    return config, jax.device_put(params)
+
+
 def compare(names: Sequence[str], ours: tuple, values: Sequence[np.ndarray], gradient: dict) -> None:
     """Holds ours, values by `names` and the gradient of the parameters, to the reference's."""
     for what, value, expected in zip(names, ours[0], values, strict=True):
@@ -82,7 +88,7 @@ def test_stable_diffusions_autoencoder(tmp_path: Path) -> None:
     del model, posterior, decoded, tensors
     gc.collect()
 
-    config, params = load_component(import_autoencoder(tmp_path / "published", tmp_path), AutoencoderConfig)
+    config, params = load(import_autoencoder(tmp_path / "published", tmp_path), AutoencoderConfig)
     assert config == AutoencoderConfig()
 
     @compiled
@@ -121,7 +127,7 @@ def test_clip_vit_l_14(tmp_path: Path) -> None:
     del model, image, text
     gc.collect()
 
-    config, params = load_component(import_clip(tmp_path / "published", tmp_path), CLIPConfig)
+    config, params = load(import_clip(tmp_path / "published", tmp_path), CLIPConfig)
     assert config == CLIPConfig()
 
     @compiled
@@ -157,7 +163,7 @@ def test_dit_xl_2(tmp_path: Path) -> None:
     del model, embedding, output, block
     gc.collect()
 
-    config, params = load_component(import_dit(tmp_path / "published", tmp_path), SDiTConfig)
+    config, params = load(import_dit(tmp_path / "published", tmp_path), SDiTConfig)
     assert config == SDiTConfig.size("XL/2")
     nothing = jnp.zeros(1, bool)
     cond = Conditioning(jnp.zeros((1, 768)), nothing, jnp.zeros((1, 1, NUM_LANDMARKS, 2)), nothing)

@@ -31,7 +31,7 @@ class SamplingOptions:
         method: how a video longer than the model's sequences is put together: anchored, or what it is compared with.
         plan: how anchored sampling deals frames into groups.
         anchor: how anchored groups share the anchor frame: the first group's, or the mean over groups.
-        anchor_frame: number of the anchor frame, from 0; the middle frame by default.
+        anchor_frame: number of the anchor frame, from 0, where the source is not pinned; the middle frame by default.
         overlap: frames that windows of multidiffusion, or segments of autoregressive, have in common.
         group_batch: groups denoised at once, which bounds memory: a long video is made in chunks of as many.
         seed: of the noise.

@@ -113,9 +113,9 @@ def test_another_command_does_not_take_over(pipeline: AnchoredDiffusionPipeline,
         reenact(pipeline, resume=True, **work)
 
 
-@pytest.mark.parametrize("plan", ["contiguous", "shifted"])
-def test_a_video_is_added_to(pipeline: AnchoredDiffusionPipeline, plan: str) -> None:
-    video = reenact(pipeline, plan=plan)
+@pytest.mark.parametrize(("plan", "pin_source"), [("contiguous", False), ("shifted", False), ("shifted", True)])
+def test_a_video_is_added_to(pipeline: AnchoredDiffusionPipeline, plan: str, pin_source: bool) -> None:
+    video = reenact(pipeline, plan=plan, pin_source=pin_source)
     before = latents_of(video)
     longer = pipeline.extend(video, "synthetic:2", max_frames=5)
     assert len(longer) == FRAMES + 5 == len(list(longer.driving.frames())) == len(longer.driving.times)

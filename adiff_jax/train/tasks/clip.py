@@ -30,7 +30,7 @@ class CLIPTask:
 
     Drawn people may share a caption, so every text equal to a picture's own is a right answer for it. Beside those of
     the others, a picture is told from captions that are wrong in one thing (hard negatives, Yuksekgonul et al. 2023,
-    arXiv 2210.01936): without them colours suffice to tell a batch apart, and glasses or a beard are never learned.
+    arXiv 2210.01936): without them colours suffice to tell a batch apart, and glasses or a beard are hardly learned.
 
     Batches: `image` [B, H, W, 3] in [-1, 1] and `tokens` [B, L].
     """

@@ -84,4 +84,4 @@ def save_lines(
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches="tight")

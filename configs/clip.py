@@ -16,10 +16,11 @@ weights:
     b32         151.28 M          44.3 G   3.03 GB           4 MB   1024  4 x 16 GB
     l14         427.62 M         526.0 G   8.55 GB          20 MB   1024  16 x 16 GB
 
-A sample is a picture and its caption. FLOPs are those of its forward and backward pass. The state is weights, their
-average, AdamW's moments and the gradient. Beside it lies what is kept of every sample of a batch for the backward pass:
-the inputs of its layers, and while a layer is recomputed, what that keeps. It runs on the least power of two of devices
-that hold all of it, divided among them, in three quarters of their memory.
+A sample is a picture and its caption; each hard negative of `small` is one text more. FLOPs are those of its forward
+and backward pass. The state is weights, their average, AdamW's moments and the gradient. Beside it lies what is kept of
+every sample of a batch for the backward pass: the inputs of its layers, and while a layer is recomputed, what that
+keeps. It runs on the least power of two of devices that hold all of it, divided among them, in three quarters of their
+memory.
 
 Any with `,tiny` is a run of seconds. For a CPU, see the environment variables in `configs/autoencoder.py`.
 """

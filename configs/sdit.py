@@ -74,6 +74,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.data.encoded = False  # records hold latents and CLIP embeddings
     config.data.spacing = "nonuniform"  # of the frames of a sequence: or contiguous, strided:K
     config.data.far_anchor = 0.5  # share of sequences whose anchor is any frame of the clip, as sampling meets it
+    config.data.caption_share = 0.0  # share of sequences that a caption describes, not a picture; of encoded records
 
     config.diffusion = ml_collections.ConfigDict(dataclasses.asdict(DiffusionConfig(schedule="cosine", prediction="v")))
     config.regions = ml_collections.ConfigDict(dataclasses.asdict(RegionWeights(features=8.0)))

@@ -45,7 +45,7 @@ def _describe_record(record: ClipRecord) -> list[str]:
         if value := getattr(info, name):
             lines.append(f"  {name}: {value}")
     lines += [f"  caption: {caption}" for caption in info.captions[:1]]
-    for name in ("times", "landmarks", "blendshapes", "pose", "moments", "clip_image", "face_embedding"):
+    for name in ("times", "landmarks", "blendshapes", "pose", "moments", "clip_image", "clip_text", "face_embedding"):
         if (value := getattr(record, name)) is not None:
             lines.append(f"  {name}: {value.dtype} {list(value.shape)}")
     if record.labels:

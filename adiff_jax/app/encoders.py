@@ -1,21 +1,25 @@
 """Trained models as plain functions for `prep`, which adds what they give to records."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Float, Float32, Int, UInt8
 
+from adiff_jax.data.captions import load_tokenizer, tokenize
 from adiff_jax.data.source import sha256
 from adiff_jax.data.transforms import to_float
 from adiff_jax.evals.identity import Recogniser, drawn_recogniser, real_recogniser
 from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL
 from adiff_jax.models.clip import CLIP, CLIPConfig
-from adiff_jax.prep.stages import Encoder, Encoders
+from adiff_jax.prep.stages import Encoder, Encoders, TextEncoder
 from adiff_jax.weights.bundle import load_component
+from adiff_jax.weights.modality import FILE as MODALITY
+from adiff_jax.weights.modality import Modality, unit
+from adiff_jax.weights.tensors import Params
 
 BATCH = 16
 
@@ -27,13 +31,13 @@ def load_encoders(autoencoder: Path | None, clip: Path | None, identity: str | N
 
     Args:
         autoencoder: folder of an autoencoder.
-        clip: folder of a CLIP.
+        clip: folder of a CLIP; with its `modality.safetensors`, and its tokenizer beside it, for captions too.
         identity: `drawn` for the recogniser in the package, `real` for that of real faces (`evals.identity`), or the
             folder of a trained one.
 
     Raises:
         WeightsError: a folder is not a complete component.
-        ValueError: the recogniser of real faces has no weights.
+        ValueError: the recogniser of real faces has no weights, or the tokenizer is not there.
     """
     loaded: dict[str, Callable] = {}
     names = []
@@ -44,18 +48,23 @@ def load_encoders(autoencoder: Path | None, clip: Path | None, identity: str | N
             _loaded(make, folder, digest)  # for the error, if there is one
             loaded[field] = functools.partial(_encode, make, folder, digest)
             names.append(f"{name} {digest[:12]}")
+    if clip and (clip / MODALITY).is_file():
+        digest = sha256(clip / MODALITY)
+        _loaded(_texts, clip, digest)
+        loaded["clip_text"] = functools.partial(_encode, _texts, clip, digest)
+        names.append(f"captions {digest[:12]}")
     if identity:
         names.append(f"identity by {_recogniser(identity).name}")
         loaded["face"] = functools.partial(_recognise, identity)
     return Encoders(name=", ".join(names) or "none", **loaded)
 
 
-def _encode(make: Callable[[Path], Encoder], folder: Path, digest: str, frames: UInt8[np.ndarray, "F H W 3"]):
-    return _loaded(make, folder, digest)(frames)
+def _encode(make: Callable[[Path], Callable], folder: Path, digest: str, given):
+    return _loaded(make, folder, digest)(given)
 
 
 @functools.cache
-def _loaded(make: Callable[[Path], Encoder], folder: Path, digest: str) -> Encoder:
+def _loaded(make: Callable[[Path], Callable], folder: Path, digest: str) -> Callable:
     """The encoder of a folder whose weights have that SHA-256; loaded once a process."""
     return make(folder)
 
@@ -94,6 +103,22 @@ def _embeddings(folder: Path) -> Encoder:
         return embeddings / jnp.linalg.norm(embeddings, axis=-1, keepdims=True)
 
     return _in_batches(embed)
+
+
+def _texts(folder: Path) -> TextEncoder:
+    config, params = load_component(folder, CLIPConfig)
+    modality = Modality.load(folder, config.projection_dim)
+    tokenizer = load_tokenizer(folder.parent / "tokenizer")
+
+    @jax.jit
+    def embed(params: Params, tokens: Int[Array, "1 L"]) -> Float[Array, "1 E"]:
+        return modality.to_pictures(unit(CLIP(config).apply({"params": params}, tokens, method="encode_text")))
+
+    def run(captions: Sequence[str]) -> Float32[np.ndarray, "C E"]:
+        rows = [embed(params, tokenize(tokenizer, [caption], config.context_length)) for caption in captions]
+        return np.concatenate([np.zeros((0, config.projection_dim), np.float32), *rows])
+
+    return run
 
 
 def _in_batches(function: Callable[[Float[Array, "N H W 3"]], Float[Array, "N ..."]]) -> Encoder:

@@ -13,8 +13,8 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import Float16, Float32, Float64, Int, Int64, UInt8
 
-VERSION = 3  # 2 added: measures, face_embedding, labels; 3: hard_negatives
-READABLE = (1, 2, 3)
+VERSION = 4  # 2 added: measures, face_embedding, labels; 3: hard_negatives; 4: clip_text
+READABLE = (1, 2, 3, 4)
 JPEG_QUALITY = 95
 
 
@@ -132,6 +132,8 @@ class ClipRecord:
         pose: head pose, MediaPipe's 4x4 matrix from canonical-face to camera space (cm), if measured.
         moments: mean and log variance of the autoencoder's posterior, if encoded.
         clip_image: CLIP image embedding of each frame, L2-normalised, if encoded.
+        clip_text: CLIP embedding of each caption, moved to where those of pictures lie (`weights.modality`),
+            L2-normalised, if encoded.
         face_embedding: identity embedding, mean over frames, L2-normalised, if encoded.
         labels: region of each pixel (`data.synthetic.render.LABELS`), of drawn heads.
     """
@@ -144,6 +146,7 @@ class ClipRecord:
     pose: Float32[np.ndarray, "F 4 4"] | None = None
     moments: Float16[np.ndarray, "F h w M"] | None = None
     clip_image: Float16[np.ndarray, "F E"] | None = None
+    clip_text: Float16[np.ndarray, "C E"] | None = None
     face_embedding: Float32[np.ndarray, "I"] | None = None
     labels: LabelMaps | None = None
 
@@ -205,9 +208,10 @@ _ARRAYS = {
     "pose": np.float32,
     "moments": np.float16,
     "clip_image": np.float16,
+    "clip_text": np.float16,
     "face_embedding": np.float32,
 }
-_PER_CLIP = {"face_embedding"}
+_PER_CLIP = {"clip_text", "face_embedding"}
 _DTYPES = {"U8": np.uint8, "I64": np.int64, "F16": np.float16, "F32": np.float32, "F64": np.float64}
 
 

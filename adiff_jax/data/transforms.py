@@ -51,7 +51,7 @@ class PickFrame(grain.transforms.RandomMap):
 
 @dataclasses.dataclass(frozen=True)
 class PickSequence(grain.transforms.RandomMap):
-    """A training sequence of a clip, and the CLIP embedding of a frame drawn independently of it.
+    """A training sequence of a clip, and the CLIP embedding of a frame drawn independently of it, or of a caption.
 
     ClipRecord -> {moments: float32 [S, h, w, 2c], landmarks: float32 [S, 478, 2], clip: float32 [E]}, or, for clips
     without moments and embeddings: {frames: uint8 [S, H, W, 3], landmarks: ..., clip_image: uint8 [H, W, 3]}
@@ -61,12 +61,14 @@ class PickSequence(grain.transforms.RandomMap):
         spacing: see `draw_sequence`.
         encoded: True for moments and embeddings, False for pictures.
         far_anchor: see `draw_sequence`.
+        caption_share: probability that the embedding is that of a caption, of encoded clips that have captions.
     """
 
     length: int
     spacing: str = "nonuniform"
     encoded: bool = True
     far_anchor: float = 0.0
+    caption_share: float = 0.0
 
     def random_map(self, element: ClipRecord, rng: np.random.Generator) -> Example:
         """Draws the sequence.
@@ -82,10 +84,16 @@ class PickSequence(grain.transforms.RandomMap):
             return example | {"frames": np.stack(sequence), "clip_image": clip_image}
         if element.moments is None or element.clip_image is None:
             raise RecordError(f"clip {element.info.id} has no moments or CLIP embeddings: encode the records first")
-        return example | {
-            "moments": element.moments[frames].astype(np.float32),
-            "clip": element.clip_image[clip_frame[0]].astype(np.float32),
-        }
+        clip = element.clip_image[clip_frame[0]]
+        if self.caption_share:
+            if element.clip_text is None:
+                raise RecordError(
+                    f"clip {element.info.id} has no CLIP embeddings of captions: encode it with a CLIP that has "
+                    "modality.safetensors, or train with data.caption_share=0"
+                )
+            if len(element.clip_text) and rng.random() < self.caption_share:
+                clip = rng.choice(element.clip_text)
+        return example | {"moments": element.moments[frames].astype(np.float32), "clip": clip.astype(np.float32)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,11 +230,16 @@ def clip_transforms(
 
 
 def sdit_transforms(
-    length: int, spacing: str = "nonuniform", *, encoded: bool = True, far_anchor: float = 0.0
+    length: int,
+    spacing: str = "nonuniform",
+    *,
+    encoded: bool = True,
+    far_anchor: float = 0.0,
+    caption_share: float = 0.0,
 ) -> Transforms:
     """Sequences: {moments, landmarks, clip}, or {frames, landmarks, clip_image} for records that are not encoded."""
     names = ("moments", "landmarks", "clip") if encoded else ("frames", "landmarks", "clip_image")
-    return (PickSequence(length, spacing, encoded, far_anchor), Keep(names))
+    return (PickSequence(length, spacing, encoded, far_anchor, caption_share), Keep(names))
 
 
 def _augmentations(flip: bool, affine: bool, jitter: bool) -> Transforms:

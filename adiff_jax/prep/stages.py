@@ -6,7 +6,7 @@ video ─► shots ─► one face followed ─► parts ─► filters ─► c
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from adiff_jax.prep.sniffing import check_content
 from adiff_jax.prep.tracking import Shot, follow, frames_of, thinning, thumbnail
 
 Encoder = Callable[[UInt8[np.ndarray, "F H W 3"]], Float[np.ndarray, "F ..."]]
+TextEncoder = Callable[[Sequence[str]], Float[np.ndarray, "C E"]]
 FaceEncoder = Callable[[UInt8[np.ndarray, "F H W 3"], Float[np.ndarray, "F 478 3"]], Float[np.ndarray, "F I"]]
 
 _FACE_FRAMES = 8  # frames of a clip whose identity embeddings are averaged
@@ -42,18 +43,20 @@ class Encoders:
         name: which models these are, with their version; records encoded by another name are encoded anew.
         moments: RGB frames -> mean and log variance of the autoencoder's posterior [F, h, w, 2c].
         clip_image: RGB frames -> L2-normalised CLIP image embeddings [F, E].
+        clip_text: captions -> their CLIP embeddings where those of pictures lie, L2-normalised [C, E].
         face: RGB frames and their landmarks -> L2-normalised identity embeddings [F, I].
     """
 
     name: str = "none"
     moments: Encoder | None = None
     clip_image: Encoder | None = None
+    clip_text: TextEncoder | None = None
     face: FaceEncoder | None = None
 
 
 def encode(record: ClipRecord, encoders: Encoders) -> ClipRecord:
     """The record with what the encoders add. They see the pictures as the record will store them, after JPEG."""
-    if not (encoders.moments or encoders.clip_image or encoders.face):
+    if not (encoders.moments or encoders.clip_image or encoders.clip_text or encoders.face):
         return record
     record = record.compressed()
     frames = record.frames[np.arange(len(record))]
@@ -62,6 +65,8 @@ def encode(record: ClipRecord, encoders: Encoders) -> ClipRecord:
         for name, encoder in (("moments", encoders.moments), ("clip_image", encoders.clip_image))
         if encoder
     }
+    if encoders.clip_text:
+        added["clip_text"] = np.asarray(encoders.clip_text(record.info.captions), np.float16)
     if encoders.face:
         few = np.unique(np.linspace(0, len(frames) - 1, _FACE_FRAMES).round().astype(int))
         mean = np.asarray(encoders.face(frames[few], record.landmarks[few]), np.float32).mean(axis=0)

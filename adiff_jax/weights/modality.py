@@ -7,8 +7,9 @@ means, which a bundle keeps in `clip/modality.safetensors`.
 from pathlib import Path
 
 import flax.struct
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Array, Float, Float32
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -23,6 +24,15 @@ class Modality:
 
     image_mean: Float32[np.ndarray, "E"]
     text_mean: Float32[np.ndarray, "E"]
+
+    @classmethod
+    def of(cls, images: Float[Array | np.ndarray, "N E"], texts: Float[Array | np.ndarray, "N E"]) -> "Modality":
+        """Means of embeddings of pictures and of their captions, of any length."""
+        return cls(*(np.asarray(jnp.mean(unit(rows), axis=0), np.float32) for rows in (images, texts)))
+
+    def to_pictures(self, texts: Float[Array, "*N E"]) -> Float[Array, "*N E"]:
+        """Embeddings of texts, moved to where those of pictures lie; L2-normalised."""
+        return unit(texts + self.image_mean - self.text_mean)
 
     def save(self, folder: Path) -> None:
         """Writes `FILE` into the folder of a CLIP."""
@@ -47,3 +57,8 @@ class Modality:
         if modality.image_mean.shape != (width,) or modality.text_mean.shape != (width,):
             raise WeightsError(f"{path} has means of {modality.image_mean.shape[0]} values, but this CLIP {width}")
         return modality
+
+
+def unit(embeddings: Float[Array | np.ndarray, "*N E"]) -> Float[Array, "*N E"]:
+    """Embeddings at length 1."""
+    return embeddings / jnp.linalg.norm(embeddings, axis=-1, keepdims=True)

@@ -20,7 +20,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_info(records: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["data", "info", str(records)]) == 0
     text = capsys.readouterr().out
-    for words in ("3 clips, 12 frames of 32 x 32", "schema version: 3", "CC0-1.0", "not a real person", "labels"):
+    for words in ("3 clips, 12 frames of 32 x 32", "schema version: 4", "CC0-1.0", "not a real person", "labels"):
         assert words in text
 
 

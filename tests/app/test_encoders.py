@@ -1,15 +1,18 @@
 """Encoders give what the pipeline's models give, for any number of frames, and a name that follows the weights."""
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import random_params, tiny_bundle
+from tiny import random_params, tiny_bundle, tiny_bundle_for_texts
 
 from adiff_jax.app.cli import main
 from adiff_jax.app.encoders import BATCH, load_encoders
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
+from adiff_jax.app.pipeline.networks import Networks
+from adiff_jax.app.pipeline.texts import Texts
 from adiff_jax.data.source import open_source
 from adiff_jax.models.autoencoder import scale_latents
 from adiff_jax.weights.bundle import Bundle, save_component
@@ -35,6 +38,23 @@ def test_they_give_what_the_pipeline_gives(bundle: Bundle, folder: Path) -> None
     mean = np.split(encoders.moments(frames), 2, axis=-1)[0]
     np.testing.assert_allclose(scale_latents(bundle.autoencoder, mean), pipeline.encode(frames), atol=1e-5)
     np.testing.assert_allclose(encoders.clip_image(frames)[-1], pipeline.embed(frames[-1]), atol=1e-5)
+    assert encoders.clip_text is None
+
+
+def test_captions_are_embedded_as_the_pipeline_embeds_texts(tmp_path: Path) -> None:
+    bundle = tiny_bundle_for_texts(tmp_path / "bundle")
+    save_component(tmp_path / "clip", bundle.clip, bundle.clip_params)
+    plain = load_encoders(None, tmp_path / "clip")
+    bundle.modality.save(tmp_path / "clip")
+    with pytest.raises(ValueError, match="not the folder of a CLIP tokenizer"):
+        load_encoders(None, tmp_path / "clip")
+    shutil.copytree(bundle.tokenizer, tmp_path / "tokenizer")
+    encoders = load_encoders(None, tmp_path / "clip")
+    assert encoders.name != plain.name
+    embeddings = encoders.clip_text(("red hair", "black hair"))
+    expected = Texts(bundle, Networks(bundle)).person("black hair")
+    np.testing.assert_allclose(embeddings[1], expected, atol=1e-5)
+    assert encoders.clip_text(()).shape == (0, len(expected))
 
 
 def test_the_name_follows_the_weights(bundle: Bundle, folder: Path, tmp_path: Path) -> None:

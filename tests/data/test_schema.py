@@ -20,6 +20,7 @@ def full(clip: ClipRecord) -> ClipRecord:
         pose=rng.standard_normal((frames, 4, 4)).astype(np.float32),
         moments=rng.standard_normal((frames, 4, 4, 8)).astype(np.float16),
         clip_image=rng.standard_normal((frames, 16)).astype(np.float16),
+        clip_text=rng.standard_normal((2, 16)).astype(np.float16),
     )
 
 
@@ -28,7 +29,7 @@ def test_round_trip(make_clip, complete):
     clip = full(make_clip(3)) if complete else make_clip(3)
     read = ClipRecord.from_bytes(clip.to_bytes())
     assert read.info == clip.info
-    for field in ("times", "landmarks", "blendshapes", "pose", "moments", "clip_image"):
+    for field in ("times", "landmarks", "blendshapes", "pose", "moments", "clip_image", "clip_text"):
         before, after = getattr(clip, field), getattr(read, field)
         if before is None:
             assert after is None
@@ -73,7 +74,7 @@ def test_another_version_is_refused(make_clip, monkeypatch):
     monkeypatch.setattr(schema, "VERSION", 99)
     data = make_clip(1).to_bytes()
     monkeypatch.undo()
-    with pytest.raises(RecordError, match="schema version 99, this program reads 1 to 3"):
+    with pytest.raises(RecordError, match="schema version 99, this program reads 1 to 4"):
         ClipRecord.from_bytes(data)
 
 

@@ -96,7 +96,7 @@ def test_swapped_shards_are_found(records):
         ("{", "is damaged"),
         ("{}", "is damaged"),
         ("[]", "is damaged"),
-        ('{"version": 9, "size": 1, "shortest": 1, "shards": []}', "schema version 9, this program reads 1 to 3"),
+        ('{"version": 9, "size": 1, "shortest": 1, "shards": []}', "schema version 9, this program reads 1 to 4"),
         ('{"version": 1, "size": 1, "shortest": 1, "shards": []}', "holds no clip"),
     ],
 )

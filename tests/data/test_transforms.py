@@ -95,9 +95,29 @@ def test_pick_sequence_of_moments(make_clip):
     assert example["moments"].dtype == example["clip"].dtype == np.float32
 
 
+def test_pick_sequence_describes_by_captions_as_often_as_asked(make_clip):
+    moments = np.zeros((12, 2, 2, 8), np.float16)
+    pictures, captions = np.zeros((12, 3), np.float16), np.array([[1, 0, 0], [2, 0, 0]], np.float16)
+    clip = dataclasses.replace(make_clip(5), moments=moments, clip_image=pictures, clip_text=captions)
+
+    def drawn(clip, share):
+        generator, pick = rng(), PickSequence(4, caption_share=share)
+        return np.array([pick.random_map(clip, generator)["clip"][0] for _ in range(1000)])
+
+    assert not drawn(clip, 0.0).any()
+    assert set(drawn(clip, 1.0)) == {1, 2}
+    # The deviation of a share of 0.3 over 1000 draws is 0.0145; four of them.
+    np.testing.assert_allclose((drawn(clip, 0.3) > 0).mean(), 0.3, atol=0.06)
+    assert not drawn(dataclasses.replace(clip, clip_text=captions[:0]), 1.0).any()
+
+
 def test_pick_sequence_says_what_is_missing(make_clip):
     with pytest.raises(RecordError, match="clip-5 has no moments or CLIP embeddings"):
         PickSequence(4).random_map(make_clip(5), rng())
+    moments = np.zeros((12, 2, 2, 8), np.float16)
+    clip = dataclasses.replace(make_clip(5), moments=moments, clip_image=moments[:, 0, 0, :3])
+    with pytest.raises(RecordError, match=r"clip-5 has no CLIP embeddings of captions: .* data\.caption_share=0"):
+        PickSequence(4, caption_share=0.5).random_map(clip, rng())
 
 
 def test_flip_twice_is_nothing_and_right_stays_the_persons_right():

@@ -107,8 +107,8 @@ class MakeBundle(Command):
         clip: folder with clip/ and tokenizer/.
         card: text that says what it was trained on, how, and how well it does (Markdown).
         out: directory to make; its name becomes the bundle's.
-        pairs: pictures with captions, on which is measured how CLIP's embeddings of texts and of pictures differ: a
-            folder of records, or synthetic:N[:SEED].
+        pairs: pictures with captions, on which is measured how the embeddings of texts and of pictures differ of a CLIP
+            that was not trained here: a folder of records, or synthetic:N[:SEED].
         dtype: what weights are stored as; half precision halves the size.
     """
 
@@ -129,8 +129,10 @@ class MakeBundle(Command):
         card = self.card.read_text(encoding="utf-8")
         folders = {"sdit": self.sdit, "autoencoder": self.autoencoder, "clip": self.clip}
         bundle = Bundle.assemble(self.out.resolve().name, **folders, card=card)
-        source = open_source(self.pairs, num_frames=1, size=bundle.clip.image_size)
-        dataclasses.replace(bundle, modality=measure_modality(bundle, source)).save(self.out, self.dtype)
+        if bundle.modality is None:
+            source = open_source(self.pairs, num_frames=1, size=bundle.clip.image_size)
+            bundle = dataclasses.replace(bundle, modality=measure_modality(bundle, source))
+        bundle.save(self.out, self.dtype)
         size = sum(path.stat().st_size for path in self.out.rglob("*") if path.is_file())
         print(f"{self.out}: {size / 1e6:.1f} MB")
 

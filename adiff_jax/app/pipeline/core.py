@@ -23,7 +23,7 @@ from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.pipeline.cards import text_card
 from adiff_jax.app.pipeline.latents import Commission, Latents, Photograph
 from adiff_jax.app.pipeline.networks import Networks
-from adiff_jax.app.pipeline.texts import Texts, unit
+from adiff_jax.app.pipeline.texts import Texts
 from adiff_jax.app.pipeline.video import GeneratedVideo, Origin, follow
 from adiff_jax.app.progress import Progress
 from adiff_jax.app.sheets import pick_frames
@@ -33,6 +33,7 @@ from adiff_jax.media.motion_file import SUFFIX as MOTION_SUFFIX
 from adiff_jax.runtime.sharding import make_mesh
 from adiff_jax.weights.bundle import DEFAULT_BUNDLE, Bundle
 from adiff_jax.weights.hub import upload, with_metadata
+from adiff_jax.weights.modality import unit
 
 MOTION_OPTIONS = {field.name for field in dataclasses.fields(MotionOptions)}
 EMBEDDED_FRAMES = 8  # of an edited video, whose mean embedding stands for the person

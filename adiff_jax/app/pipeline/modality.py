@@ -26,4 +26,4 @@ def measure_modality(bundle: Bundle, source: ClipSource) -> Modality:
         texts.append(np.asarray(networks.embed_text(record.info.captions[0])))
     if not images:
         raise RecordError(f"{source!r} has no captions: name pictures with captions by --pairs")
-    return Modality(np.mean(images, axis=0), np.mean(texts, axis=0))
+    return Modality.of(np.stack(images), np.stack(texts))

@@ -1,6 +1,5 @@
 """Texts where the denoiser expects pictures of people: CLIP embeddings across the modality gap."""
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from adiff_jax.app.pipeline.networks import Networks
@@ -20,8 +19,7 @@ class Texts:
 
     def person(self, text: str) -> Float[Array, "E"]:
         """The embedding of a text, moved to where embeddings of pictures lie; L2-normalised."""
-        modality = self._modality()
-        return unit(self._embed(text) + modality.image_mean - modality.text_mean)
+        return self._modality().to_pictures(self._embed(text))
 
     def direction(self, text: str, origin: str | None) -> Float[Array, "E"]:
         """From the embedding of the text `origin`, or from the mean of texts, to that of `text`."""
@@ -40,8 +38,3 @@ class Texts:
                 "make it anew with `adiff bundle`"
             )
         return self._bundle.modality
-
-
-def unit(embedding: Float[Array, "E"]) -> Float[Array, "E"]:
-    """The embedding at length 1."""
-    return embedding / jnp.linalg.norm(embedding)

@@ -11,6 +11,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from adiff_jax.data.captions import END, Tokenizer, load_tokenizer, train_tokenizer
@@ -20,6 +21,7 @@ from adiff_jax.models.clip import CLIP, CLIPConfig
 from adiff_jax.train.task import Batch, Params, Preview
 from adiff_jax.train.tasks.pictures import as_bytes, resize
 from adiff_jax.weights.bundle import save_component
+from adiff_jax.weights.modality import Modality, unit
 
 MAX_SCALE = 100.0  # of the logits, as in the source
 
@@ -94,20 +96,28 @@ class CLIPTask:
         return Preview(as_bytes(jnp.stack([batch["image"], batch["image"][logits.argmax(0)]])))
 
     def export(self, folder: Path, params: Params, batches: Iterable[Batch]) -> None:
-        """Writes `clip/` and `tokenizer/`."""
+        """Writes `clip/`, with how its embeddings of pictures and of texts differ over `batches`, and `tokenizer/`."""
         save_component(folder / "clip", self.model.config, params)
+        embed = jax.jit(self._embeddings)
+        images, texts = zip(*(jax.device_get(embed(params, batch)[:2]) for batch in batches))
+        Modality.of(np.concatenate(images), np.concatenate(texts)[:, 0]).save(folder / "clip")
         shutil.copytree(self.tokenizer_folder, folder / "tokenizer", dirs_exist_ok=True)
 
     def _logits(
         self, params: Params, batch: Batch
     ) -> tuple[Float[Array, "B B"], Float[Array, "B M"], Float[Array, ""]]:
         """Scaled cosines of pictures (rows) with the texts of all, and with their own hard negatives; the scale."""
-        image, tokens = resize(batch["image"], self.model.config.image_size), batch["tokens"]
-        image, text, log_scale = self.model.apply({"params": params}, image, tokens.reshape(-1, tokens.shape[-1]))
-        image, text = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (image, text))
-        text = text.reshape(*tokens.shape[:2], -1)
+        image, text, log_scale = self._embeddings(params, batch)
         scale = jnp.minimum(jnp.exp(log_scale), MAX_SCALE)
         return scale * image @ text[:, 0].T, scale * jnp.einsum("be,bme->bm", image, text[:, 1:]), scale
+
+    def _embeddings(
+        self, params: Params, batch: Batch
+    ) -> tuple[Float[Array, "B E"], Float[Array, "B N E"], Float[Array, ""]]:
+        """Those of pictures, of their texts (the right one first), at length 1, and the logarithm of the scale."""
+        image, tokens = resize(batch["image"], self.model.config.image_size), batch["tokens"]
+        image, text, log_scale = self.model.apply({"params": params}, image, tokens.reshape(-1, tokens.shape[-1]))
+        return unit(image), unit(text).reshape(*tokens.shape[:2], -1), log_scale
 
 
 def learn_tokenizer(captions: Iterable[str], folder: Path, vocab_size: int) -> None:

@@ -51,6 +51,7 @@ class SDiTTask:
         min_snr_gamma: of the Min-SNR weight over diffusion times; 0 for none.
         drop_clip, drop_landmarks: probabilities of training without the condition.
         spacing, far_anchor: of training sequences, see `draw_sequence`.
+        caption_share: of sequences that a caption's embedding describes, see `PickSequence`.
         encoded: whether records have moments and embeddings.
         preview_frames, preview_steps: length of sampled videos, and denoising steps.
         clip_params: None if records are encoded.
@@ -66,6 +67,7 @@ class SDiTTask:
     drop_landmarks: float = flax.struct.field(pytree_node=False)
     spacing: str = flax.struct.field(pytree_node=False)
     far_anchor: float = flax.struct.field(pytree_node=False)
+    caption_share: float = flax.struct.field(pytree_node=False)
     encoded: bool = flax.struct.field(pytree_node=False)
     preview_frames: int = flax.struct.field(pytree_node=False)
     preview_steps: int = flax.struct.field(pytree_node=False)
@@ -79,8 +81,10 @@ class SDiTTask:
         """From a config with `model`, `diffusion`, `regions`, `loss`, `data`, and folders of the frozen models.
 
         Raises:
-            ValueError: if the models do not fit each other.
+            ValueError: if the models do not fit each other, or captions are asked for of records not encoded.
         """
+        if config.data.caption_share and not config.data.encoded:
+            raise ValueError("data.caption_share needs encoded records: prepare them with --clip, set data.encoded")
         autoencoder, autoencoder_params = load_component(config.autoencoder, AutoencoderConfig)
         clip, clip_params = None, None
         if not config.data.encoded:
@@ -109,6 +113,7 @@ class SDiTTask:
             **config.loss,
             spacing=config.data.spacing,
             far_anchor=config.data.far_anchor,
+            caption_share=config.data.caption_share,
             encoded=config.data.encoded,
             **config.preview,
             process=Process.create(diffusion),
@@ -119,8 +124,13 @@ class SDiTTask:
     def transforms(self, preview: bool = False) -> Transforms:
         """Sequences of S frames that are not equally far apart; for previews, the beginnings of clips."""
         if not preview:
-            length = self.model.config.num_frames
-            return sdit_transforms(length, self.spacing, encoded=self.encoded, far_anchor=self.far_anchor)
+            return sdit_transforms(
+                self.model.config.num_frames,
+                self.spacing,
+                encoded=self.encoded,
+                far_anchor=self.far_anchor,
+                caption_share=self.caption_share,
+            )
         _, keep = sdit_transforms(self.preview_frames, encoded=self.encoded)
         return (FirstFrames(self.preview_frames, self.encoded), keep)
 

@@ -18,6 +18,7 @@ from adiff_jax.media.crop import crop_image, crop_track, normalise
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.landmarks import FaceLandmarks, LandmarkDetector
 from adiff_jax.media.video import Frame, VideoReader, read_video
+from adiff_jax.prep.ahead import in_threads
 from adiff_jax.prep.duplicates import look_hash, motion_signature
 from adiff_jax.prep.identities import pack
 from adiff_jax.prep.items import Item
@@ -31,6 +32,7 @@ Encoder = Callable[[UInt8[np.ndarray, "F H W 3"]], Float[np.ndarray, "F ..."]]
 TextEncoder = Callable[[Sequence[str]], Float[np.ndarray, "C E"]]
 FaceEncoder = Callable[[UInt8[np.ndarray, "F H W 3"], Float[np.ndarray, "F 478 3"]], Float[np.ndarray, "F I"]]
 
+_CROPPERS = 2  # threads
 _FACE_FRAMES = 8  # frames of a clip whose identity embeddings are averaged
 _MISSING_SHARE = 0.02  # of the frames that the header promises; headers are wrong by a frame or two
 
@@ -258,11 +260,9 @@ def _crops(
             assert part.shot.track is not None
             boxes = crop_track(part.shot.track.points[part.part])
             stop = part.first + len(boxes)
-            crops = [
-                crop_image(frame.image, boxes[index - part.first], options.size)
-                for index, frame in _between(numbered, part.first, stop)
-            ]
-            yield part, np.stack(crops), boxes
+            pairs = ((frame.image, boxes[index - part.first]) for index, frame in _between(numbered, part.first, stop))
+            with in_threads(lambda pair: crop_image(*pair, options.size), pairs, _CROPPERS) as crops:
+                yield part, np.stack(list(crops)), boxes
 
 
 def _between(frames: Iterator[tuple[int, Frame]], start: int, stop: int) -> Iterator[tuple[int, Frame]]:

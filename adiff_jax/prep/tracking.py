@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ from jaxtyping import Float32, UInt8
 from adiff_jax.media.errors import NoFaceError
 from adiff_jax.media.landmarks import FaceLandmarks, LandmarkDetector
 from adiff_jax.media.video import Frame, VideoReader
+from adiff_jax.prep.ahead import in_threads
 from adiff_jax.prep.items import Item, Span
 from adiff_jax.prep.options import FaceOptions, PrepareOptions
 from adiff_jax.prep.shots import shots
@@ -25,7 +25,6 @@ Scan = Callable[[UInt8[np.ndarray, "H W 3"]], Float32[np.ndarray, "N 4"]]
 
 _BOX_MARGIN = 0.25  # of a given box, to each side: where the middle of its face may be
 _THUMBNAIL = 96
-_AHEAD = 4  # frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,18 +60,8 @@ def frames_of(video: VideoReader, span: Span, max_fps: float) -> Iterator[Iterat
     start, stop = span.seconds(float(video.fps))
     inside = itertools.takewhile(lambda frame: frame.time < stop, video.since(max(start, 0.0)))
     frames = itertools.islice(inside, None, None, thinning(float(video.fps), max_fps))
-    with ThreadPoolExecutor(max_workers=1) as reader:
-
-        def read() -> Future[Frame | None]:
-            return reader.submit(next, frames, None)
-
-        def ahead() -> Iterator[Frame]:
-            waiting = collections.deque(read() for _ in range(_AHEAD))
-            while (frame := waiting.popleft().result()) is not None:
-                waiting.append(read())
-                yield frame
-
-        yield ahead()
+    with in_threads(lambda _: next(frames, None), itertools.repeat(None)) as read:
+        yield iter(read.__next__, None)
 
 
 def thinning(fps: float, max_fps: float) -> int:

@@ -103,7 +103,8 @@ class EvaluateConsistency(Command, SamplingOptions):
         identities: number of people.
         first_identity: seed of the first; below 1,000,000 are those that training never sees.
         methods: what is compared: pinned (shifted groups around the source's picture), shifted, contiguous, strided,
-            random, shifted-mean, contiguous-mean, multidiffusion, multidiffusion-half, independent, autoregressive.
+            random, shifted-mean, contiguous-mean, shifted-eta-0, shifted-first-frame, multidiffusion,
+            multidiffusion-half, independent, autoregressive.
         landmarks: measure by MediaPipe how well landmarks are met.
         sheets: number of people in the contact sheet, at the longest length.
         identity_network: folder of another identity network, as `configs/identity.py` trains it.

@@ -5,6 +5,7 @@ synthetic:SEED ──► driving clip of F frames ──► pipeline, one way af
 """
 
 import dataclasses
+import functools
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -12,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from adiff_jax.app.evaluation.autoencoder import reconstruct
 from adiff_jax.app.evaluation.contenders import CEILING, CEILING_NAME, CONTENDERS, NAMES
 from adiff_jax.app.evaluation.drawn import true_regions
 from adiff_jax.app.evaluation.sheet import save_sheet
 from adiff_jax.app.evaluation.store import Store
-from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
+from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
 from adiff_jax.app.progress import Progress
 from adiff_jax.app.sheets import pick_frames
 from adiff_jax.evals.consistency import CONSISTENCY_METRICS, consistency_scores, distance_to_anchor
@@ -119,17 +120,18 @@ def evaluate_consistency(
     }
     store = Store(out / "videos", settings)
     contenders = (CEILING, *plan.contenders)
-    jobs = list(itertools.product(plan.lengths, contenders, plan.seeds))
+    jobs = list(itertools.product(plan.lengths, plan.seeds, contenders))
     measured: dict[tuple[int, str], list[dict[str, Any]]] = {}
     sheets = plan.seeds[: plan.sheets]
-    for done, (length, contender, seed) in enumerate(jobs):
+    clip = functools.lru_cache(maxsize=1)(functools.partial(_drawn_clip, pipeline, recogniser))
+    for done, (length, seed, contender) in enumerate(jobs):
         if progress:
             progress(done, len(jobs))
         name = f"{contender}-{length}-{seed}"
         sheet = out / "videos" / f"{name}.png" if seed in sheets and length == max(plan.lengths) else None
         measurement = store.get(name)
         if measurement is None or (sheet and not sheet.exists()):
-            measurement = _measure(pipeline, recogniser, plan, contender, length, seed, sheet)
+            measurement = _measure(pipeline, recogniser, plan, contender, clip(length, seed), sheet)
             store.put(name, measurement)
         measured.setdefault((length, contender), []).append(measurement)
     if progress:
@@ -148,36 +150,65 @@ def evaluate_consistency(
     return report, intervals
 
 
+@dataclasses.dataclass(frozen=True)
+class _DrawnClip:
+    """A drawn person's own motion, which drives every contender: what is known of it."""
+
+    seed: int
+    frames: Frames
+    fps: float
+    landmarks: Float[np.ndarray, "F 478 P"]
+    identity: Float[np.ndarray, "F I"]
+    regions: Mapping[str, Bool[np.ndarray, "F R R"]]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def _drawn_clip(pipeline: AnchoredDiffusionPipeline, recogniser: Recogniser, length: int, seed: int) -> _DrawnClip:
+    video = _reenact_self(pipeline, length, seed)
+    frames = np.stack(list(video.driving.frames()))
+    return _DrawnClip(
+        seed=seed,
+        frames=frames,
+        fps=float(video.driving.fps),
+        landmarks=video.landmarks,
+        identity=recogniser(frames, video.landmarks),
+        regions=true_regions([video.source.person] * length, video.landmarks, pipeline.size),
+    )
+
+
+def _reenact_self(pipeline: AnchoredDiffusionPipeline, length: int, seed: int, **options: Any) -> GeneratedVideo:
+    who = f"synthetic:{seed}"
+    return pipeline.reenact(who, who, max_frames=length, motion="absolute", seed=seed, **options)
+
+
 def _measure(
     pipeline: AnchoredDiffusionPipeline,
     recogniser: Recogniser,
     plan: ConsistencyPlan,
     contender: str,
-    length: int,
-    seed: int,
+    clip: _DrawnClip,
     sheet: Path | None,
 ) -> dict[str, Any]:
     """What one video gives: scores, curves, and a strip of its frames in the file `sheet`."""
-    who = f"synthetic:{seed}"
-    options = {"pin_source": False, **plan.options, **CONTENDERS.get(contender, {}), "seed": seed}
-    video = pipeline.reenact(who, who, max_frames=length, motion="absolute", **options)
-    driving = np.stack(list(video.driving.frames()))
+    options = {"pin_source": False, **plan.options, **CONTENDERS.get(contender, {})}
+    video = _reenact_self(pipeline, len(clip), clip.seed, **options)
     begin = time.perf_counter()
-    frames = reconstruct(pipeline, driving) if contender == CEILING else np.stack(list(video))
+    frames = reconstruct(pipeline, clip.frames) if contender == CEILING else np.stack(list(video))
     seconds = time.perf_counter() - begin
-    identity, driving_identity = (recogniser(pictures, video.landmarks) for pictures in (frames, driving))
-    regions = true_regions([video.source.person] * length, video.landmarks, pipeline.size)
-    scores = consistency_scores(frames, driving, identity, driving_identity, regions)
-    scores["seconds a frame"] = seconds / length
+    identity = recogniser(frames, clip.landmarks)
+    scores = consistency_scores(frames, clip.frames, identity, clip.identity, clip.regions)
+    scores["seconds a frame"] = seconds / len(clip)
     if plan.landmarks:
-        seen = observe(frames, float(video.driving.fps), pipeline.detector)
+        seen = observe(frames, clip.fps, pipeline.detector)
         scores["face found"] = found_rate(seen.found)
-        scores["landmark error"] = landmark_error(seen.points, video.landmarks, seen.found)
+        scores["landmark error"] = landmark_error(seen.points, clip.landmarks, seen.found)
     if sheet:
-        strip = np.concatenate([frames[index] for index in pick_frames(length, SHEET_FRAMES)], axis=1)
+        strip = np.concatenate([frames[index] for index in pick_frames(len(clip), SHEET_FRAMES)], axis=1)
         write_picture(sheet, strip)
-    chosen = plan.options.get("anchor_frame")
-    anchor = length // 2 if chosen is None else chosen
+    chosen = options.get("anchor_frame")
+    anchor = len(clip) // 2 if chosen is None else chosen
     return {"scores": scores, "to anchor": distance_to_anchor(identity, anchor).tolist()}
 
 

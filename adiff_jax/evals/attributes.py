@@ -1,6 +1,6 @@
 """Reads attributes of drawn people from pictures: colours of hair and clothes, and whether there are glasses.
 
-    picture, landmarks ──► colours at places of the head and the picture ──► linear discriminants ──► names
+    picture, landmarks ──► colours at places of the head and the picture ──► discriminants ──► names
 
 The discriminants are fitted to drawn people whose attributes are known; what they get right on others is stated with
 every number that they give.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -24,7 +24,8 @@ READ = "share of videos of which the attribute reader, given the mean over frame
 
 SHIPPED = Path(__file__).parent / "drawn_attributes.safetensors"
 
-SHRINKAGE = 0.05  # of the within-class covariance towards its diagonal
+POOLING = 0.1  # of a class's covariance towards that of all classes
+SHRINKAGE = 0.02  # of the covariance towards its diagonal
 
 # Places in heights of the face (forehead 10 to chin 152) from its centre: to the picture's right, and upwards.
 _HAIR = ((0, 0.56), (-0.18, 0.55), (0.18, 0.55), (0, 0.66), (-0.4, 0.34), (0.4, 0.34), (-0.44, 0.1), (0.44, 0.1))
@@ -35,6 +36,7 @@ _SKIN = (50, 280, 151)  # cheeks and forehead
 _RIMS = (168, 6, 197, 119, 120, 121, 348, 349, 350, 31, 261, 226, 446, 111, 340, 223, 443, 117, 346)
 
 ATTRIBUTES = ("hair", "clothes", "glasses")
+_PARTS = ("means", "precisions", "log_determinants")  # of a discriminant, as it is saved
 
 
 def features(frames: UInt8[np.ndarray, "F R R 3"], points: Float[np.ndarray, "F 478 P"]) -> dict[str, np.ndarray]:
@@ -74,27 +76,40 @@ def _at(picture: Float[np.ndarray, "R R 3"], places: Float[np.ndarray, "N 2"]) -
 
 @dataclasses.dataclass(frozen=True)
 class Discriminant:
-    """Linear discriminant analysis: the class of the greatest score `features @ weights + bias`."""
+    """Quadratic discriminant analysis: the class of the greatest normal density, with equal priors.
+
+    Covariances of the classes are drawn towards their common one, and that towards its diagonal (Friedman 1989,
+    Regularized Discriminant Analysis).
+    """
 
     classes: tuple[str, ...]
-    weights: Float[np.ndarray, "D C"]
-    bias: Float[np.ndarray, "C"]
+    means: Float32[np.ndarray, "C D"]
+    precisions: Float32[np.ndarray, "C D D"]
+    log_determinants: Float32[np.ndarray, "C"]
 
     @classmethod
     def fit(cls, examples: Float[np.ndarray, "N D"], labels: Sequence[str]) -> "Discriminant":
-        """Classes with equal prior and a common covariance, shrunk towards its diagonal by `SHRINKAGE`."""
-        names = np.array(labels)
+        """Means and regularised covariances of the classes."""
         classes = tuple(sorted(set(labels)))
+        names = np.array(labels)
         means = np.stack([examples[names == name].mean(axis=0) for name in classes])
         inside = examples - means[[classes.index(name) for name in labels]]
-        covariance = inside.T @ inside / len(examples)
-        diagonal = np.diag(np.diag(covariance) + 1e-6)
-        weights = np.linalg.solve((1 - SHRINKAGE) * covariance + SHRINKAGE * diagonal, means.T)
-        return cls(classes, weights, -0.5 * np.einsum("cd,dc->c", means, weights))
+        pooled = inside.T @ inside / len(examples)
+        precisions, log_determinants = [], []
+        for name in classes:
+            own = inside[names == name]
+            covariance = (1 - POOLING) * own.T @ own / len(own) + POOLING * pooled
+            diagonal = np.diag(np.diag(covariance) + 1e-6)
+            covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * diagonal
+            precisions.append(np.linalg.inv(covariance))
+            log_determinants.append(np.linalg.slogdet(covariance)[1])
+        return cls(classes, *(np.array(part, np.float32) for part in (means, precisions, log_determinants)))
 
     def __call__(self, example: Float[np.ndarray, "D"]) -> str:
         """The class of an example."""
-        return self.classes[int((example @ self.weights + self.bias).argmax())]
+        offsets = example - self.means
+        distances = np.einsum("cd,cde,ce->c", offsets, self.precisions, offsets)
+        return self.classes[int((distances + self.log_determinants).argmin())]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +137,7 @@ class AttributeReader:
             classes = json.loads(file.metadata()["classes"])
             return cls(
                 {
-                    name: Discriminant(tuple(of), file.get_tensor(f"{name}.weights"), file.get_tensor(f"{name}.bias"))
+                    name: Discriminant(tuple(of), *(file.get_tensor(f"{name}.{part}") for part in _PARTS))
                     for name, of in classes.items()
                 }
             )
@@ -131,7 +146,7 @@ class AttributeReader:
         """Writes a safetensors file."""
         tensors = {}
         for name, discriminant in self.discriminants.items():
-            tensors |= {f"{name}.weights": discriminant.weights, f"{name}.bias": discriminant.bias}
+            tensors |= {f"{name}.{part}": getattr(discriminant, part) for part in _PARTS}
         classes = {name: discriminant.classes for name, discriminant in self.discriminants.items()}
         with write_aside(path) as draft:
             save_file(tensors, draft, metadata={"classes": json.dumps(classes)})

@@ -21,6 +21,16 @@ def test_discriminant_of_gaussian_classes() -> None:
     assert discriminant(np.array([4.0, 0, 20])) == "b"
 
 
+def test_discriminant_tells_classes_apart_by_their_spread() -> None:
+    rng = np.random.default_rng(0)
+    labels = ["narrow"] * 400 + ["wide"] * 400
+    examples = rng.normal(size=(800, 3)) * np.repeat([1.0, 5.0], 400)[:, None]
+    discriminant = Discriminant.fit(examples, labels)
+    # Densities are equal 2.3 deviations of the narrow class from the centre (chi-square with 3 degrees of freedom):
+    # 16 % of the narrow class lie outside, 4 % of the wide one inside; with the share of the pooled covariance, more.
+    assert np.mean([discriminant(example) == name for example, name in zip(examples, labels)]) > 0.85
+
+
 def test_a_reader_is_fitted_saved_and_read(tmp_path: Path) -> None:
     source = open_source("synthetic:12:40", num_frames=2, size=48)
     reader = fit_reader(source)
@@ -38,9 +48,9 @@ def test_the_shipped_reader_reads_people_it_has_not_seen(tmp_path: Path) -> None
     report = evaluate_reader(AttributeReader.load(), range(900, 924), 128, tmp_path)
     accuracy = report.rows["true pictures"]
     # Of 24 people; chance is a ninth, a thirteenth and a half.
-    assert accuracy["hair"] > 0.8
-    assert accuracy["clothes"] > 0.7
-    assert accuracy["glasses"] > 0.6
+    assert accuracy["hair"] > 0.85
+    assert accuracy["clothes"] > 0.75
+    assert accuracy["glasses"] > 0.8
 
 
 def test_features_are_means_over_frames() -> None:

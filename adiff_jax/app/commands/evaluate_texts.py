@@ -90,18 +90,18 @@ class EvaluateEdit(Sampling):
 class EvaluateReader(Command):
     """Measures how well attributes are read off true pictures of drawn people; with --data, fits a new reader first.
 
-        adiff evaluate reader --data data/pixels --out outputs/reader
+        adiff evaluate reader --data synthetic:8000:3000000 --out outputs/reader
 
     Attributes:
-        data: folder of records of drawn people, to fit a reader to; it is saved as drawn_attributes.safetensors. By
-            default the one in the package is measured.
+        data: drawn people to fit a reader to, a folder of records or synthetic:N[:SEED]; it is saved as
+            drawn_attributes.safetensors. By default the one in the package is measured.
         people: number of people.
         first_identity: seed of the first; below 1,000,000 are those that training never sees.
         size: side of the pictures in pixels.
         out: folder for the table (Markdown and JSON).
     """
 
-    data: Path | None = None
+    data: str | None = None
     people: int = 200
     first_identity: int = 400_000
     size: int = 128
@@ -119,7 +119,7 @@ class EvaluateReader(Command):
             reader = AttributeReader.load()
         else:
             with progress_bar("reading", "clips") as progress:
-                reader = fit_reader(open_source(self.data), progress)
+                reader = fit_reader(open_source(self.data, size=self.size), progress)
             self.out.mkdir(parents=True, exist_ok=True)
             reader.save(self.out / SHIPPED.name)
         print(evaluate_reader(reader, seeds, self.size, self.out).markdown())

@@ -92,7 +92,7 @@ def evaluate_texts(
             "bundle": pipeline.bundle.name,
             "videos": f"{len(seeds)} of {num_frames} frames, of captions of drawn people with seeds from {seeds[0]}",
             "sampling": ", ".join(f"{key} {value}" for key, value in options.items()),
-            "reader": "linear discriminants on colours at places of the face; see `adiff evaluate reader`",
+            "reader": "quadratic discriminants on colours at places of the face; see `adiff evaluate reader`",
         },
         metrics=TEXT_METRICS,
         rows=rows,
@@ -159,7 +159,7 @@ def evaluate_edits(
             "bundle": pipeline.bundle.name,
             "videos": f"{len(seeds)} of {num_frames} frames, drawn people with seeds from {seeds[0]}",
             "sampling": ", ".join(f"{key} {value}" for key, value in options.items()),
-            "reader": "linear discriminants on colours at places of the face; see `adiff evaluate reader`",
+            "reader": "quadratic discriminants on colours at places of the face; see `adiff evaluate reader`",
         },
         metrics=EDIT_METRICS,
         rows={

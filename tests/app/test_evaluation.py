@@ -11,7 +11,7 @@ from tiny import tiny_bundle_for_texts
 from adiff_jax.app.cli import main
 from adiff_jax.app.evaluation.contenders import CONTENDERS, NAMES
 from adiff_jax.app.evaluation.extras import Extras
-from adiff_jax.app.evaluation.reenactment import driver_names, persons_shown
+from adiff_jax.app.evaluation.reenactment import paired, persons_shown, video_names
 from adiff_jax.app.evaluation.store import Store
 from adiff_jax.app.evaluation.texts import people_with_hair
 from adiff_jax.app.options import SamplingOptions
@@ -67,14 +67,25 @@ def test_real_faces_are_measured_with_consent(
 
 
 def test_drivers_of_one_name_have_files_of_their_own() -> None:
-    assert driver_names(["a/talk.mp4", "b/talk.mp4", "talk-2.mp4", "synthetic:7"]) == [
+    drivers = ["a/talk.mp4", "b/talk.mp4", "talk-2.mp4", "synthetic:7"]
+    assert video_names(paired(["me.jpg"], drivers)) == [
         "talk",
         "talk-2",
         "talk-2-2",
         "synthetic-7",
     ]
-    assert persons_shown("self", ["a.mp4", "synthetic:1"]) == ("a.mp4", "synthetic:1")
-    assert persons_shown("me.jpg", ["a.mp4"]) == ("me.jpg",)
+
+
+def test_sources_and_drivers_are_paired_in_turn() -> None:
+    assert paired(["me", "you", "them"], ["a", "b"]) == [("me", "a"), ("you", "b"), ("them", "a")]
+    assert paired(["me"], ["a", "b"]) == [("me", "a"), ("me", "b")]
+    assert paired(["self"], ["a", "b"]) == [("a", "a"), ("b", "b")]
+    assert persons_shown(["self"], ["a.mp4", "synthetic:1"]) == ("a.mp4", "synthetic:1")
+    assert persons_shown(["me.jpg"], ["a.mp4"]) == ("me.jpg",)
+    with pytest.raises(ValueError, match="at least one source"):
+        paired(["me"], [])
+    with pytest.raises(ValueError, match="give it alone"):
+        paired(["self", "me"], ["a"])
 
 
 @pytest.mark.usefixtures("shared")

@@ -18,10 +18,12 @@ class EvaluateReenact(MarkingOptions, Sampling):
 
         adiff evaluate reenact --source synthetic:7 --driving a.mp4 b.mp4 --max-frames 96 --out evaluation
         adiff evaluate reenact --source self --driving a.mp4 b.mp4 --also csim lpips fid fvd
+        adiff evaluate reenact --source synthetic:1 synthetic:2 synthetic:3 --driving a.mp4 b.mp4
 
     Attributes:
-        driving: videos with a face, or synthetic:SEED.
-        source: a picture with a face, or synthetic:SEED; drawn persons also get the rows of the true picture. `self` is
+        driving: videos with a face, or synthetic:SEED. Sources and drivers are paired in turn, the fewer of both again
+            and again.
+        source: pictures with a face, or synthetic:SEED; drawn persons also get the rows of the true picture. `self` is
             self-reenactment: the first frame of each driver, or its drawn person.
         pin_source: see `adiff reenact`.
         also: metrics that need published networks, which are downloaded if they are not there: csim (identity; of drawn
@@ -31,7 +33,7 @@ class EvaluateReenact(MarkingOptions, Sampling):
     """
 
     driving: tuple[str, ...]
-    source: str = "synthetic:7"
+    source: tuple[str, ...] = ("synthetic:7",)
     pin_source: bool = True
     also: tuple[Literal["csim", "lpips", "fid", "fvd"], ...] = ()
     networks: Path | None = None

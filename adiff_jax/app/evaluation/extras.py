@@ -49,6 +49,11 @@ class Extras:
         """Columns: those of fidelity, and the chosen ones."""
         return (*FIDELITY_METRICS, *(EXTRA_METRICS[name] for name in self.chosen))
 
+    @property
+    def compare_sets(self) -> bool:
+        """Whether all videos are compared together, and so must be kept."""
+        return not {"fid", "fvd"}.isdisjoint(self.chosen)
+
     def load(self, drawn: Collection[bool]) -> None:
         """Opens what the videos need, so that a missing file is an error before the work and not after it.
 

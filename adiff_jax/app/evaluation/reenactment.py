@@ -33,7 +33,7 @@ Frames = UInt8[np.ndarray, "F R R 3"]
 
 def evaluate_reenactment(
     pipeline: AnchoredDiffusionPipeline,
-    source: str,
+    sources: Sequence[str],
     drivers: Sequence[str],
     out: str | os.PathLike,
     options: Mapping[str, Any],
@@ -43,47 +43,53 @@ def evaluate_reenactment(
     identity: Identity | None = None,
     consents: Mapping[str, Consent | None] | None = None,
 ) -> Report:
-    """Reenacts `source` by each driver and measures; see `evals.reenactment` for the rows and what they are for.
+    """Reenacts sources by drivers and measures; see `evals.reenactment` for the rows and what they are for.
 
     Where it is known what the video should show, it is compared with that: of a drawn person its true picture, and in
     self-reenactment the driver.
 
-    Saves the table as `reenactment.md` and `.json`, and for each driver its export and its curves.
+    Saves the table as `reenactment.md` and `.json`, and for each video its export and its curves.
 
     Args:
         pipeline: what is measured.
-        source: a picture file, `synthetic:SEED`, or `self`: the first frame of each driver, or its drawn person.
-        drivers: video files or `synthetic:SEED`.
+        sources: picture files or `synthetic:SEED`; or `self` alone, the first frame of each driver or its drawn person.
+        drivers: video files or `synthetic:SEED`. Sources and drivers are paired in turn, the fewer again and again.
         out: folder, made if it is not there.
         options: of `AnchoredDiffusionPipeline.reenact`.
         extras: metrics that need networks of their own; none by default.
         label: see `export`.
         identity: see `export`.
-        consents: of the person in `source`, or in each driver if that is `self`, by its name.
+        consents: of the persons in the sources, or in the drivers if these are `self`, by their names.
+
+    Raises:
+        ValueError: there is no source or no driver, or `self` is not alone.
     """
+    pairs = paired(sources, drivers)
+    itself = list(sources) == [SELF]
     extras = extras or Extras()
-    extras.load({person.startswith("synthetic:") for person in persons_shown(source, drivers)})
+    extras.load({person.startswith("synthetic:") for person in persons_shown(sources, drivers)})
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     measured: dict[str, dict[str, dict[str, float]]] = {}
     videos: dict[str, list[Frames]] = {}
     references: list[Frames] = []
     drawn: set[bool] = set()
-    for driver, name in zip(drivers, driver_names(drivers), strict=True):
-        person = _source_of(driver) if source == SELF else source
+    for (source, driver), name in zip(pairs, video_names(pairs), strict=True):
+        person = _source_of(driver) if itself else source
         reenactment = pipeline.reenact(person, driver, motion="absolute", **options)
         drawn.add(reenactment.source.person is not None)
-        consent = (consents or {}).get(driver if source == SELF else source)
+        consent = (consents or {}).get(source)
         export(reenactment, out / f"{name}.mp4", label=label, identity=identity, consent=consent)
-        of_driver, reference = _videos(pipeline, reenactment, self_reenactment=source == SELF)
+        of_driver, reference = _videos(pipeline, reenactment, self_reenactment=itself)
         plot = out / f"{name}.png"
         measured[f"{name}, {len(reenactment)} frames"] = _measure(
             pipeline, reenactment, of_driver, reference, extras, plot
         )
-        for row, frames in of_driver.items():
-            videos.setdefault(row, []).append(frames)
-        driving = np.stack(list(reenactment.driving.frames()))
-        references.append(driving if reference is None else reference)
+        if extras.compare_sets:
+            for row, frames in of_driver.items():
+                videos.setdefault(row, []).append(frames)
+            driving = np.stack(list(reenactment.driving.frames()))
+            references.append(driving if reference is None else reference)
     rows = {f"{name}: {row}": scores for name, table in measured.items() for row, scores in table.items()}
     if len(measured) > 1:
         rows |= {f"mean: {row}": scores for row, scores in mean_rows(list(measured.values())).items()}
@@ -92,10 +98,10 @@ def evaluate_reenactment(
         if len(frames) == len(references):  # a row that only some drivers have is nothing to compare with all
             rows[f"{of_all}: {row}"] |= extras.of_videos(frames, references)
     report = Report(
-        title=f"Reenactment of {Path(source).name}",
+        title=f"Reenactment of {Path(sources[0]).name if len(sources) == 1 else f'{len(sources)} people'}",
         setting={
             "bundle": pipeline.bundle.name,
-            "drivers": ", ".join(measured),
+            "videos": ", ".join(measured),
             "motion": "absolute",
             "options": ", ".join(f"{key} {value}" for key, value in options.items()),
             "pictures": f"{pipeline.size} x {pipeline.size}; MediaPipe sees them at {MEASURED_SIZE} or more (bicubic)",
@@ -117,15 +123,33 @@ def evaluate_reenactment(
     return report
 
 
-def persons_shown(source: str, drivers: Sequence[str]) -> tuple[str, ...]:
-    """The files, or `synthetic:SEED`, of the people who are animated: the source, or for `self` the drivers."""
-    return tuple(drivers) if source == SELF else (source,)
+def persons_shown(sources: Sequence[str], drivers: Sequence[str]) -> tuple[str, ...]:
+    """The files, or `synthetic:SEED`, of the people who are animated: the sources, or for `self` the drivers."""
+    return tuple(drivers) if list(sources) == [SELF] else tuple(sources)
 
 
-def driver_names(drivers: Sequence[str]) -> list[str]:
-    """Names for the files of each driver: its own without folder and suffix, with a number where another has it."""
+def paired(sources: Sequence[str], drivers: Sequence[str]) -> list[tuple[str, str]]:
+    """Who is animated by which driver: as many pairs as the longer of both has entries.
+
+    >>> paired(["synthetic:7"], ["a.mp4", "b.mp4"])
+    [('synthetic:7', 'a.mp4'), ('synthetic:7', 'b.mp4')]
+
+    Raises:
+        ValueError: one is empty, or `self` is not the only source.
+    """
+    if not sources or not drivers:
+        raise ValueError("give at least one source and one driver")
+    if SELF in sources and len(sources) > 1:
+        raise ValueError(f"the source {SELF} stands for all drivers' own: give it alone")
+    people = persons_shown(sources, drivers)
+    count = max(len(people), len(drivers))
+    return [(people[index % len(people)], drivers[index % len(drivers)]) for index in range(count)]
+
+
+def video_names(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Names for files: those of the drivers without folder and suffix, with a number where another has it."""
     names: list[str] = []
-    for driver in drivers:
+    for _, driver in pairs:
         stem = Path(driver).stem.replace(":", "-")
         numbered = (f"{stem}-{number}" for number in itertools.count(2))
         names.append(next(name for name in itertools.chain([stem], numbered) if name not in names))

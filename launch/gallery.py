@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from adiff_jax.app.export import ingredients_of
 from adiff_jax.app.manifest import sign
 from adiff_jax.app.marking import MarkingOptions
+from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
 from adiff_jax.app.provenance import Claim, stamp
 from adiff_jax.app.sheets import contact_sheet, pick_frames
@@ -53,7 +54,7 @@ class Gallery(MarkingOptions):
     driving: str = "synthetic:12"
     texts: tuple[str, ...] = ("a woman with red hair", "a man with glasses and a blue shirt")
     edits: tuple[str, ...] = ("a person with blonde hair",)
-    steps: int = 50
+    steps: int = SamplingOptions.num_inference_steps
     frames: int = 48
     columns: int = 8
     seed: int = 0

@@ -37,7 +37,7 @@ class SamplingOptions:
         seed: of the noise.
     """
 
-    num_inference_steps: Annotated[int, tyro.conf.arg(name="steps")] = 50
+    num_inference_steps: Annotated[int, tyro.conf.arg(name="steps")] = 16
     solver: SolverName = "ddim"
     eta: float = 1.0
     spacing: Spacing = "trailing"

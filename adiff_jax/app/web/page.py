@@ -81,8 +81,9 @@ class Page:
         self._frames = gr.Slider(
             1, limits.max_frames, value=min(48, limits.max_frames), step=1, label="Frames of the clip", elem_id="frames"
         )
+        steps = defaults.num_inference_steps
         self._steps = gr.Slider(
-            4, MAX_STEPS, value=25, step=1, label="Steps", info="More: finer and slower.", elem_id="steps"
+            4, MAX_STEPS, value=steps, step=1, label="Steps", info="Fewer: quicker and coarser.", elem_id="steps"
         )
         with gr.Accordion("More options", open=False):
             self._seed = gr.Number(value=defaults.seed, precision=0, minimum=0, label="Seed", elem_id="seed")

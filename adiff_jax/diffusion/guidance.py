@@ -41,41 +41,33 @@ def guided(
     low, high = interval
     if not 0 <= low <= high <= 1:
         raise ValueError(f"a guidance interval is two rising fractions within 0 and 1, not {low} and {high}")
-    branches = [  # coefficient, is CLIP given, are landmarks given
-        (1 - landmarks_weight, False, False),
-        (landmarks_weight - clip_weight, False, True),
-        (clip_weight, True, True),
+    always = interval == ALWAYS or (clip_weight, landmarks_weight) == (1, 1)
+    branches = [  # coefficient inside the interval and outside, is CLIP given, are landmarks given
+        (1 - landmarks_weight, 0, False, False),
+        (landmarks_weight - clip_weight, 0, False, True),
+        (clip_weight, 0 if always else 1, True, True),
     ]
-    coefficients, clip_given, landmarks_given = zip(*(branch for branch in branches if branch[0] != 0), strict=True)
-    num_branches = len(coefficients)
+    counting = [branch for branch in branches if any(branch[:2])]
+    within, beyond, clip_given, landmarks_given = map(jnp.asarray, zip(*counting, strict=True))
+    num_branches = len(counting)
+
+    def inside(t: Float[Array, " B"]) -> Bool[Array, " B"]:
+        return (low * num_train_steps <= t) & (t <= high * num_train_steps) | always
 
     def guide(z_t: Float[Array, "B S h w c"], t: Float[Array, " B"], cond: Conditioning) -> Float[Array, "B S h w c"]:
+        coefficients = jnp.where(inside(t)[:, None], within, beyond)
         z_t, t, cond = jax.tree.map(lambda x: jnp.repeat(x, num_branches, axis=0), (z_t, t, cond))
-        batch_size = z_t.shape[0] // num_branches
+        batch_size = len(coefficients)
         cond = cond.replace(
-            clip_mask=cond.clip_mask & jnp.tile(jnp.asarray(clip_given), batch_size),
-            landmarks_mask=cond.landmarks_mask & jnp.tile(jnp.asarray(landmarks_given), batch_size),
+            clip_mask=cond.clip_mask & jnp.tile(clip_given, batch_size),
+            landmarks_mask=cond.landmarks_mask & jnp.tile(landmarks_given, batch_size),
         )
         predictions = denoiser(z_t, t, cond)
         predictions = predictions.reshape(batch_size, num_branches, *predictions.shape[1:])
-        return sum(coefficient * predictions[:, i] for i, coefficient in enumerate(coefficients))
-
-    if interval == ALWAYS or (clip_weight, landmarks_weight) == (1, 1):
-        return guide
-
-    def inside(t: Float[Array, " B"]) -> Bool[Array, " B"]:
-        return (low * num_train_steps <= t) & (t <= high * num_train_steps)
+        result = sum(coefficients[:, i, None, None, None, None] * predictions[:, i] for i in range(num_branches))
+        return result.astype(predictions.dtype)
 
     def denoise(z_t: Float[Array, "B S h w c"], t: Float[Array, " B"], cond: Conditioning) -> Float[Array, "B S h w c"]:
-        def mixed():
-            chosen = inside(t)[:, None, None, None, None]
-            return jnp.where(chosen, guide(z_t, t, cond), denoiser(z_t, t, cond))
+        return jax.lax.cond(inside(t).any(), guide, denoiser, z_t, t, cond)
 
-        # All sequences of a sampler are at one time, so of its batches `mixed` is never asked for.
-        return jax.lax.cond(
-            inside(t).all(),
-            lambda: guide(z_t, t, cond),
-            lambda: jax.lax.cond(inside(t).any(), mixed, lambda: denoiser(z_t, t, cond)),
-        )
-
-    return denoise
+    return guide if always else denoise

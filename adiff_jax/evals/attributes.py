@@ -7,6 +7,7 @@ every number that they give.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -117,6 +118,15 @@ class AttributeReader:
     """Reads `ATTRIBUTES`; `glasses` is "none" or "some"."""
 
     discriminants: Mapping[str, Discriminant]
+
+    @property
+    def name(self) -> str:
+        """Which reader it is, in words and the beginning of a SHA-256."""
+        digest = hashlib.sha256()
+        for discriminant in self.discriminants.values():
+            for part in _PARTS:
+                digest.update(np.ascontiguousarray(getattr(discriminant, part), "<f4").data)
+        return f"quadratic discriminants on colours at places of the face, {digest.hexdigest()[:12]}"
 
     @classmethod
     def fit(

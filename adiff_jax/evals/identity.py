@@ -15,6 +15,7 @@ from adiff_jax.evals.descriptor import PADDING, SIZE, describe, load_descriptor
 from adiff_jax.media.chips import face_chip
 from adiff_jax.models.identity import IdentityConfig, IdentityNetwork
 from adiff_jax.weights.bundle import load_component
+from adiff_jax.weights.digest import component_digest
 
 CSIM = "mean over frames of the cosine between the identity embeddings of the video's frame and of the reference"
 SELF_CSIM = (
@@ -67,7 +68,8 @@ def drawn_recogniser(folder: str | os.PathLike = DRAWN) -> Recogniser:
         WeightsError: the folder is not a complete component.
     """
     config, params = load_component(folder, IdentityConfig)
-    name = "the package's identity network" if Path(folder) == DRAWN else f"the identity network in {folder}"
+    network = "the package's identity network" if Path(folder) == DRAWN else f"the identity network in {folder}"
+    name = f"{network} ({component_digest(config, params)[:12]})"
     return Recogniser(
         name=f"{name}, on face chips of {config.image_size} x {config.image_size} by the requested landmarks",
         size=config.image_size,

@@ -85,6 +85,11 @@ class Bundle:
         models = {name: component_digest(getattr(self, name), getattr(self, f"{name}_params")) for name in names}
         return {**models, "bundle": bundle_digest(models, self.scheduler, self.tokenizer, self.modality)}
 
+    def on_device(self) -> "Bundle":
+        """The same with its weights in the first device's memory: from the host's, every call would send them anew."""
+        names = ("sdit_params", "autoencoder_params", "clip_params")
+        return dataclasses.replace(self, **{name: jax.device_put(getattr(self, name)) for name in names})
+
     @classmethod
     def load(cls, path: str | os.PathLike = DEFAULT_BUNDLE) -> "Bundle":
         """Loads a directory; or, where there is none of that name, a bundle of the package or of the hub.

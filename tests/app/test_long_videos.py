@@ -14,7 +14,7 @@ import pytest
 from tiny import tiny_bundle
 
 from adiff_jax.app.cli import main
-from adiff_jax.app.inputs import load_driving
+from adiff_jax.app.inputs import load_driving, synthetic_source
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline, GeneratedVideo
 from adiff_jax.app.pipeline.store import LatentStore
 from adiff_jax.app.pipeline.video import follow
@@ -108,6 +108,14 @@ def test_another_command_does_not_take_over(pipeline: AnchoredDiffusionPipeline,
         pipeline.reenact(
             "synthetic:7", "synthetic:2", max_frames=FRAMES, resume=True, pin_source=False, **STEPS | CHUNKS | work
         )
+    with pytest.raises(ValueError, match="another pinned source"):
+        reenact(pipeline, resume=True, pin_source=True, **work)
+    picture = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(ValueError, match="another pinned frame 5"):
+        reenact(pipeline, resume=True, pinned={5: picture}, **work)
+    latents_of(reenact(pipeline, pin_source=True, pinned={5: picture}, **work))
+    with pytest.raises(ValueError, match="another pinned source, pinned frame 5"):
+        reenact(pipeline, resume=True, **work)
     (tmp_path / "work/part-000000/settings.json").write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         reenact(pipeline, resume=True, **work)
@@ -125,6 +133,23 @@ def test_a_video_is_added_to(pipeline: AnchoredDiffusionPipeline, plan: str, pin
     assert after.shape[0] == FRAMES + 5
     longest = pipeline.extend(longer, "synthetic:3", max_frames=2)
     np.testing.assert_array_equal(latents_of(longest)[: FRAMES + 5], after)
+
+
+def test_a_part_of_one_frame_ends_the_line_together_with_the_part_before(pipeline: AnchoredDiffusionPipeline) -> None:
+    longer = pipeline.extend(reenact(pipeline), "synthetic:2", max_frames=1)
+    assert longer.latents.end_of_line(2) == [FRAMES - 1, FRAMES]
+    anchor = longer.latents.anchor
+    assert longer.latents.end_of_line(99) == [number for number in range(FRAMES + 1) if number != anchor]
+
+
+def test_an_animation_keeps_the_shape_of_its_face_when_it_is_added_to(
+    pipeline: AnchoredDiffusionPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # That is the driver's own, not that of the picture.
+    monkeypatch.setattr("adiff_jax.app.pipeline.core.load_source", lambda *_: synthetic_source(7, 32))
+    video = pipeline.animate(np.zeros((32, 32, 3), np.uint8), "synthetic:1", max_frames=FRAMES, **STEPS)
+    longer = pipeline.extend(video, "synthetic:1", max_frames=FRAMES)
+    np.testing.assert_allclose(longer.landmarks[FRAMES:], video.landmarks, atol=1e-5)  # float32
 
 
 def filled(folder: Path) -> LatentStore:
@@ -190,6 +215,8 @@ def test_pinned_frames_come_out_as_they_are(pipeline: AnchoredDiffusionPipeline,
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     latents = latents_of(reenact(pipeline, pinned={5: picture}, method=method))
     np.testing.assert_allclose(latents[5], np.asarray(pipeline.encode(picture[None]))[0], atol=1e-5)
+    with pytest.raises(ValueError, match="pinned frame 12 is outside the video: choose 0 to 11"):
+        reenact(pipeline, pinned={FRAMES: picture}, method=method)
 
 
 @pytest.mark.parametrize("anchor_frame", [0, FRAMES - 1])

@@ -41,6 +41,7 @@ def test_a_reader_is_fitted_saved_and_read(tmp_path: Path) -> None:
     clip = source[3]
     example = features(clip.frames[np.arange(2)], clip.landmarks)
     assert again(example) == reader(example)
+    assert again.name == reader.name != AttributeReader.load().name
     assert again(example).keys() == set(ATTRIBUTES)
 
 

@@ -171,6 +171,13 @@ class TestCLIP:
 
 
 class TestSDiT:
+    def test_previews_of_a_source_of_one_clip(self, tmp_path: Path, frozen: Path) -> None:
+        task = make_task(sdit_config(frozen), SOURCE, tmp_path)
+        batch = jax.tree.map(lambda leaf: leaf[:1], first_batch(task, preview=True))
+        params = task.init(KEY, first_batch(task))
+        pictures = task.preview(params, batch, KEY).pictures
+        assert len(pictures) == 2, "the clip, and what is made from its landmarks"
+
     def test_drops_each_condition_on_its_own(
         self, tmp_path: Path, frozen: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -6,14 +6,14 @@ Contender = Mapping[str, object]
 """Options of `AnchoredDiffusionPipeline.reenact`, over those that all contenders share."""
 
 CONTENDERS: Mapping[str, Contender] = {
-    "pinned": {"method": "anchored", "plan": "shifted", "pin_source": True},
+    "pinned": {"method": "anchored", "plan": "shifted", "pin_source": True, "anchor_frame": None},
     "shifted": {"method": "anchored", "plan": "shifted"},
     "contiguous": {"method": "anchored", "plan": "contiguous"},
     "strided": {"method": "anchored", "plan": "strided"},
     "random": {"method": "anchored", "plan": "random"},
     "shifted-mean": {"method": "anchored", "plan": "shifted", "anchor": "mean"},
     "contiguous-mean": {"method": "anchored", "plan": "contiguous", "anchor": "mean"},
-    "shifted-eta-0": {"method": "anchored", "plan": "shifted", "eta": 0.0},
+    "shifted-eta-0": {"method": "anchored", "plan": "shifted", "solver": "ddim", "eta": 0.0},
     "shifted-first-frame": {"method": "anchored", "plan": "shifted", "anchor_frame": 0},
     "multidiffusion": {"method": "multidiffusion", "overlap": 1},
     "multidiffusion-half": {"method": "multidiffusion", "overlap": 2},

@@ -62,8 +62,8 @@ def evaluate_texts(
         options: of `AnchoredDiffusionPipeline.animate`; the noise's seed is the person's.
         progress: called with the numbers of measured and of all videos.
     """
-    settings = {"bundle": pipeline.bundle.digests["bundle"], "frames": num_frames, "options": dict(options)}
-    store = Store(out / "text", settings)
+    settings = {"bundle": pipeline.bundle.digests["bundle"], "reader": reader.name, "frames": num_frames}
+    store = Store(out / "text", settings | {"options": dict(options)})
     read: dict[str, list[dict[str, str]]] = {"generated from the text": [], "true picture": []}
     for done, seed in enumerate(seeds):
         if progress:
@@ -92,7 +92,7 @@ def evaluate_texts(
             "bundle": pipeline.bundle.name,
             "videos": f"{len(seeds)} of {num_frames} frames, of captions of drawn people with seeds from {seeds[0]}",
             "sampling": ", ".join(f"{key} {value}" for key, value in options.items()),
-            "reader": "quadratic discriminants on colours at places of the face; see `adiff evaluate reader`",
+            "reader": f"{reader.name}; see `adiff evaluate reader`",
         },
         metrics=TEXT_METRICS,
         rows=rows,
@@ -125,8 +125,8 @@ def evaluate_edits(
         options: of `AnchoredDiffusionPipeline.edit`; the noise's seed is the person's.
         progress: called with the numbers of measured and of all videos.
     """
-    settings = {"bundle": pipeline.bundle.digests["bundle"], "frames": num_frames, "target": target}
-    store = Store(out / "edit", settings | {"options": dict(options)})
+    settings = {"bundle": pipeline.bundle.digests["bundle"], "reader": reader.name, "frames": num_frames}
+    store = Store(out / "edit", settings | {"target": target, "options": dict(options)})
     measured: dict[str, list[dict[str, float]]] = {"edited": [], "autoencoder alone": []}
     for done, seed in enumerate(seeds):
         if progress:
@@ -159,7 +159,7 @@ def evaluate_edits(
             "bundle": pipeline.bundle.name,
             "videos": f"{len(seeds)} of {num_frames} frames, drawn people with seeds from {seeds[0]}",
             "sampling": ", ".join(f"{key} {value}" for key, value in options.items()),
-            "reader": "quadratic discriminants on colours at places of the face; see `adiff evaluate reader`",
+            "reader": f"{reader.name}; see `adiff evaluate reader`",
         },
         metrics=EDIT_METRICS,
         rows={

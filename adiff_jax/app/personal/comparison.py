@@ -28,13 +28,15 @@ class Seen:
     points: Float32[np.ndarray, "F 478 3"]
 
     @classmethod
-    def load(cls, pipeline: AnchoredDiffusionPipeline, clips: Sequence[Path]) -> "Seen":
-        """Reads clips as the pipeline does.
+    def load(cls, pipeline: AnchoredDiffusionPipeline, clips: Sequence[Path], max_frames: int | None = None) -> "Seen":
+        """Reads clips, or the first frames of each, as the pipeline does: the crop depends on the frames read.
 
         Raises:
             MediaError: a clip cannot be read or shows no face.
         """
-        return cls.join([load_driving(clip, pipeline.size, lambda: pipeline.detector) for clip in clips])
+        return cls.join(
+            [load_driving(clip, pipeline.size, lambda: pipeline.detector, max_frames=max_frames) for clip in clips]
+        )
 
     @classmethod
     def join(cls, clips: Sequence[Driving]) -> "Seen":

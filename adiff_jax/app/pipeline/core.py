@@ -21,7 +21,7 @@ from adiff_jax.app.inputs import save_motion as write_motion
 from adiff_jax.app.motion_options import MotionOptions
 from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.pipeline.cards import text_card
-from adiff_jax.app.pipeline.latents import Commission, Latents, Photograph
+from adiff_jax.app.pipeline.latents import Commission, Known, Latents, Photograph
 from adiff_jax.app.pipeline.networks import Networks
 from adiff_jax.app.pipeline.texts import Texts
 from adiff_jax.app.pipeline.video import GeneratedVideo, Origin, follow
@@ -56,7 +56,7 @@ class AnchoredDiffusionPipeline:
     """
 
     def __init__(self, bundle: Bundle, landmark_model: str | os.PathLike | None = None, mesh: Mesh | None = None):
-        self.bundle = bundle
+        self.bundle = bundle = bundle.on_device()
         self.mesh = mesh
         if mesh is None and len(devices := jax.local_devices()) > 1:
             self.mesh = make_mesh({"group": -1}, devices)
@@ -164,8 +164,9 @@ class AnchoredDiffusionPipeline:
         commission = Commission(
             settings,
             self.embed(person.picture),
+            (person.picture,),
             landmarks[..., :2],
-            pinned=self._latents(pinned),
+            pinned=self._known(pinned),
             photograph=self._photograph(person) if pin_source else None,
         )
         latents = self._commissioned(commission, workdir, resume, progress)
@@ -213,17 +214,17 @@ class AnchoredDiffusionPipeline:
         settings = SamplingOptions(**options)
         motion = load_driving(driving, self.size, lambda: self.detector, face, max_frames, smooth)
         if isinstance(prompt, str):
-            embedding = self._texts.person(prompt)
+            embedding, shown = self._texts.person(prompt), prompt
             inputs = {"text": Origin(repr(prompt))}
             person, photograph = Source("text", text_card(prompt, self.size), motion.neutral), None
         else:
             person = load_source(prompt, self.size, lambda: self.detector, face)
-            embedding = self.embed(person.picture)
+            embedding, shown = self.embed(person.picture), person.picture
             photograph = self._photograph(person) if pin_source else None
             inputs = {"source": Origin(person.name, person.sha256)}
         inputs["driver"] = Origin(motion.name, motion.sha256)
         commission = Commission(
-            settings, embedding, motion.points[..., :2], pinned=self._latents(pinned), photograph=photograph
+            settings, embedding, (shown,), motion.points[..., :2], pinned=self._known(pinned), photograph=photograph
         )
         latents = self._commissioned(commission, workdir, resume, progress)
         return self._video("animated", inputs, person, motion, motion.points, latents, MotionOptions(motion="absolute"))
@@ -281,10 +282,11 @@ class AnchoredDiffusionPipeline:
         commission = Commission(
             settings,
             unit(embedding + prompt_strength * self._texts.direction(prompt, origin)),
+            (*seen, prompt, origin, prompt_strength),
             motion.points[..., :2],
             start=lambda: np.concatenate([*self._networks.encode_stream(motion.frames())]),
             strength=strength,
-            pinned=self._latents(pinned),
+            pinned=self._known(pinned),
         )
         latents = self._commissioned(commission, workdir, resume, progress)
         inputs = {"video": Origin(motion.name, motion.sha256), "text": Origin(repr(prompt))}
@@ -330,7 +332,8 @@ class AnchoredDiffusionPipeline:
         if video.source.footage is not None and video.source.footage.is_video:
             raise ValueError("a reenactment of a video cannot be added to: it ends with the video")
         motion = load_driving(driving, self.size, lambda: self.detector, face, max_frames, smooth)
-        motion, landmarks, _ = follow_motion(video.source, motion, video.motion)
+        shape = video.driving.neutral if video.action == "animated" else video.source.neutral
+        motion, landmarks, _ = follow_motion(dataclasses.replace(video.source, neutral=shape), motion, video.motion)
         commission = dataclasses.replace(before.commission, landmarks=landmarks[..., :2], pinned={})
         latents = self._commissioned(commission, workdir, resume, progress, before)
         both = np.concatenate([video.landmarks, landmarks])
@@ -358,15 +361,13 @@ class AnchoredDiffusionPipeline:
         return self._networks.decode(latents)
 
     def _photograph(self, person: Source) -> Photograph:
-        return Photograph(self._latent(person.picture), person.landmarks[:, :2])
+        return Photograph(person.picture, self._latent(person.picture), person.landmarks[:, :2])
 
     def _latent(self, picture: UInt8[np.ndarray, "R R 3"]) -> Float32[np.ndarray, "h w c"]:
         return np.asarray(self.encode(picture[None]))[0]
 
-    def _latents(
-        self, pictures: Mapping[int, UInt8[np.ndarray, "R R 3"]] | None
-    ) -> dict[int, Float32[np.ndarray, "h w c"]]:
-        return {number: self._latent(picture) for number, picture in (pictures or {}).items()}
+    def _known(self, pictures: Mapping[int, UInt8[np.ndarray, "R R 3"]] | None) -> dict[int, Known]:
+        return {number: Known(picture, self._latent(picture)) for number, picture in (pictures or {}).items()}
 
     def _commissioned(
         self,

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Float, Float32, Int
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Float32, Int, UInt8
 
 from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.pipeline.sampler import Request, sample_request
@@ -23,6 +23,7 @@ from adiff_jax.sampling.chunks import Chunk, anchored_chunks, autoregressive_chu
 from adiff_jax.sampling.groups import anchored_plan
 from adiff_jax.sampling.loop import Given, steps_taken
 from adiff_jax.weights.bundle import Bundle
+from adiff_jax.weights.tensors import Params
 
 OUTSIDE = -1  # number of an anchor that is no frame of the video
 
@@ -30,9 +31,17 @@ Parts = tuple[Int[np.ndarray, " M"], Float32[np.ndarray, "M h w c"]]
 """Numbers and latents of some frames."""
 
 
+class Known(NamedTuple):
+    """A picture that is to be a frame, and its latent."""
+
+    picture: UInt8[np.ndarray, "R R 3"]
+    latent: Float32[np.ndarray, "h w c"]
+
+
 class Photograph(NamedTuple):
     """An anchor that is known and no frame of the video."""
 
+    picture: UInt8[np.ndarray, "R R 3"]
     latent: Float32[np.ndarray, "h w c"]
     landmarks: Float32[np.ndarray, "K 2"]
 
@@ -44,31 +53,34 @@ class Commission:
     Attributes:
         settings: how it is sampled.
         embedding: who is in it.
+        person: what the embedding was made from: pictures, texts, numbers.
         landmarks: of its frames.
         start: gives the latents it starts from, if it is an edit.
         strength: of the edit.
-        pinned: latents of frames that are known, by number.
+        pinned: frames that are known, by number.
         photograph: the anchor, if it is no frame of the video.
     """
 
     settings: SamplingOptions
     embedding: Float[Array, "E"]
+    person: tuple[UInt8[np.ndarray, "..."] | str | float | None, ...]
     landmarks: Float32[np.ndarray, "F K 2"]
     start: Callable[[], Float32[np.ndarray, "F h w c"]] | None = None
     strength: float = 1.0
-    pinned: Mapping[int, Float32[np.ndarray, "h w c"]] = dataclasses.field(default_factory=dict)
+    pinned: Mapping[int, Known] = dataclasses.field(default_factory=dict)
     photograph: Photograph | None = None
 
     def fingerprint(self) -> dict[str, str]:
-        """What of it matters, in words, by name; `start` stands for itself in the landmarks of its video."""
-        arrays = {"person": self.embedding, "driver": self.landmarks, "pinned frame": sorted(self.pinned)}
-        if self.photograph:
-            arrays["pinned source"] = self.photograph.latent
-        arrays |= {f"pinned frame {number}": latent for number, latent in self.pinned.items()}
-        hashes = {name: hashlib.sha256(np.asarray(array).tobytes()).hexdigest() for name, array in arrays.items()}
+        """What of it matters, in words, by name; `start` stands for itself in the landmarks of its video.
+
+        Of what models give, it is what they were given: accelerators do not compute the same bits every time.
+        """
+        given = {"person": self.person, "driver": [self.landmarks]}
+        given["pinned source"] = [self.photograph.picture] if self.photograph else []
+        given |= {f"pinned frame {number}": [known.picture] for number, known in self.pinned.items()}
         return {name: str(value) for name, value in dataclasses.asdict(self.settings).items()} | {
             "strength": str(self.strength),
-            **hashes,
+            **{name: _digest(parts) for name, parts in given.items()},
         }
 
 
@@ -119,6 +131,8 @@ class Latents:
                 "anchor_frame makes a frame of the video the anchor, but the source's picture is: "
                 "choose that by pin_source=False (--no-pin-source)"
             )
+        if outside := [number for number in commission.pinned if not self._first <= number < self.stop]:
+            raise ValueError(f"pinned frame {outside[0]} is outside the video: choose {self._first} to {self.stop - 1}")
         self._mesh = None if self._autoregressive or not in_chunks else mesh
         self._chunks = self._deal() if in_chunks else [None]
         self._scratch = None if folder else tempfile.TemporaryDirectory(prefix="adiff-")
@@ -163,8 +177,9 @@ class Latents:
             self._store.folder.parent.rmdir()
 
     def end_of_line(self, count: int) -> list[int]:
-        """Numbers of the last frames that are not the anchor, `count` at most."""
-        return [number for number in range(self._first, self.stop) if number != self.anchor][-count:]
+        """Numbers of the last frames that are not the anchor, those of earlier parts too, `count` at most."""
+        earlier = self.before.end_of_line(count) if self.before else []
+        return [*earlier, *(number for number in range(self._first, self.stop) if number != self.anchor)][-count:]
 
     def _deal(self) -> list[Chunk]:
         settings, num_frames = self.commission.settings, len(self.commission.landmarks)
@@ -217,7 +232,7 @@ class Latents:
         run = functools.partial(
             sample_request,
             bundle.sdit,
-            bundle.sdit_params,
+            self._params,
             bundle.process,
             jax.random.key(settings.seed),
             self.commission.embedding,
@@ -276,7 +291,7 @@ class Latents:
         return request
 
     def _given(self, numbers: Int[np.ndarray, " M"]) -> Given | None:
-        known = dict(self.commission.pinned)
+        known = {number: frame.latent for number, frame in self.commission.pinned.items()}
         if self.commission.photograph:
             known[OUTSIDE] = self.commission.photograph.latent
         if not known and not self._autoregressive:
@@ -292,6 +307,12 @@ class Latents:
             return self.before.state()
         first = self._chunks[0]
         return np.zeros((self._steps, 0 if first is None else len(first.told), *self._latent_shape), np.float32)
+
+    @functools.cached_property
+    def _params(self) -> Params:
+        """The transformer's weights, on every device that works."""
+        params = self._bundle.sdit_params
+        return jax.device_put(params, NamedSharding(self._mesh, PartitionSpec())) if self._mesh else params
 
     @property
     def _autoregressive(self) -> bool:
@@ -319,6 +340,14 @@ class Latents:
         }
 
 
+def _digest(parts: Iterable[np.ndarray | str | float | None]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
+        digest.update(f"{len(content)} ".encode() + content)
+    return digest.hexdigest()
+
+
 def _devices(mesh: Mesh | None) -> int:
     return mesh.shape["group"] if mesh else 1
 
@@ -334,3 +363,5 @@ def in_order(parts: Iterable[Parts], first: int) -> Iterator[Float32[np.ndarray,
             first += 1
         if ready:
             yield np.stack(ready)
+    if waiting:
+        raise RuntimeError(f"frame {first} is in no chunk")

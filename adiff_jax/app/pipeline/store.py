@@ -115,7 +115,8 @@ class LatentStore:
             before = dict(json.loads((self.folder / SETTINGS).read_text()))
             with safe_open(self.folder / STATE, "numpy") as file:
                 int(file.metadata()["finished"]), file.get_slice("state")
-        if changed := [name for name, value in self._settings.items() if before.get(name) != value]:
+        names = {**before, **self._settings}
+        if changed := [name for name in names if before.get(name) != self._settings.get(name)]:
             raise ValueError(
                 f"{self.folder} cannot be resumed: it was begun with another {', '.join(changed)}; "
                 "use the same again, or begin without --resume"

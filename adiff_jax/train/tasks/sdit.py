@@ -168,7 +168,8 @@ class SDiTTask:
     def preview(self, params: Params, batch: Batch, key: PRNGKeyArray) -> Preview:
         """Videos: each clip's own, beside it what is sampled from its landmarks and its CLIP embedding."""
         batch = jax.tree.map(lambda leaf: leaf[:PREVIEWS], batch)
-        x0, cond = self._encode(batch, jax.random.split(key, PREVIEWS))
+        count = len(batch["landmarks"])  # a source may have one clip
+        x0, cond = self._encode(batch, jax.random.split(key, count))
         plan = anchored_plan("shifted", x0.shape[1], self.model.config.num_frames)
 
         def denoise(z_t, t, cond):
@@ -179,7 +180,7 @@ class SDiTTask:
             video = anchored(denoise, one, plan)
             return sample(video, self.process, jax.random.fold_in(key, index), x0.shape[1:], steps=self.preview_steps)
 
-        latents = jnp.concatenate([x0, jax.lax.map(generate, jnp.arange(PREVIEWS))])
+        latents = jnp.concatenate([x0, jax.lax.map(generate, jnp.arange(count))])
         latents = unscale_latents(self.autoencoder.config, latents)
 
         def decode(latents):

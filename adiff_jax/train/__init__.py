@@ -1,1 +1,3 @@
 """Training: one loop for every task."""
+
+STOPPED = 75  # exit code of a training that saved and is to be run again: EX_TEMPFAIL, which not every system names

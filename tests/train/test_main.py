@@ -62,6 +62,9 @@ def test_a_signal_saves_and_says_that_there_is_more_to_do(
         (["--config=configs/autoencoder.py:tiny", "--data=nowhere"], "nowhere"),
         (["--config=configs/autoencoder.py:tiny", "--config.task=vae"], "task 'vae' is none of"),
         (["--config=configs/autoencoder.py:tiny", "--workdir=gs://bucket/run"], "mount the bucket"),
+        (["--config=configs/autoencoder.py:tiny", "--config.nope=1"], "the config has no such option: nope"),
+        (["--config=configs/autoencoder.py:nope"], "config argument 'nope' is not one of"),
+        (["--config=nope.py"], "No such file or directory: 'nope.py'"),
     ],
 )
 def test_errors_are_one_line(start: Callable, options: list[str], message: str) -> None:
@@ -70,3 +73,10 @@ def test_errors_are_one_line(start: Callable, options: list[str], message: str) 
     assert process.returncode == 2
     assert message in error.splitlines()[-1]
     assert "Traceback" not in error
+
+
+def test_help_lists_the_flags(root: Path) -> None:
+    command = [sys.executable, "-m", "adiff_jax.train", "--help"]
+    text = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    for flag in ("--config", "--workdir", "--data"):
+        assert f"  {flag}: " in text

@@ -1,15 +1,13 @@
 """`adiff personalise`: a bundle of one's own."""
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from adiff_jax.app.commands.base import Command, Positional
 from adiff_jax.app.personal.options import PersonaliseOptions
-
-STOPPED = os.EX_TEMPFAIL  # as of training: run again to go on
+from adiff_jax.train import STOPPED
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -129,7 +129,7 @@ class AnchoredDiffusionPipeline:
         long as both last, with the driver's motion at their times.
 
         Example:
-            video = pipeline.reenact("me.jpg", "talk.mp4", num_inference_steps=50)
+            video = pipeline.reenact("me.jpg", "talk.mp4")
             export(video, "out.mp4", consent=consent)  # signed, see `app.export`
 
         Args:

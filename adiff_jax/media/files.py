@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from adiff_jax.media.errors import MediaError
 
@@ -28,6 +28,22 @@ def write_aside(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def keep_inputs(inputs: Iterable[str | os.PathLike], outputs: Iterable[str | os.PathLike]) -> None:
+    """Refuses outputs that would replace an input, by whatever name; call it before the work.
+
+    Args:
+        inputs: files that are read; what is no file, such as `synthetic:SEED`, is passed over.
+        outputs: files that are to be written.
+
+    Raises:
+        MediaError: one of them is both.
+    """
+    read = [path for path in inputs if os.path.exists(path)]
+    for output in outputs:
+        if os.path.exists(output) and any(os.path.samefile(output, path) for path in read):
+            raise MediaError(f"{output}: the result would replace an input; choose another name for it")
 
 
 def existing_file(path: str | os.PathLike, kind: str, most_bytes: int | None = None) -> pathlib.Path:

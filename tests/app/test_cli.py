@@ -82,6 +82,31 @@ def test_a_bad_output_is_refused_before_anything_is_loaded(
     assert [path.name for path in tmp_path.iterdir()] == ["folder.mp4"]
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["edit", "talk.mp4", "--text", "red hair", "--out", "talk.mp4"],
+        ["edit", "talk.contact_sheet.png", "--text", "red hair", "--out", "talk.mp4"],
+        ["animate", "--text", "red hair", "--driving", "talk.mp4", "--out", "link.mp4"],
+        ["demo", "--source", "talk.mp4", "--out", "talk.mp4"],
+        ["demo", "--driving", "talk.mp4", "--out", "../here/talk.mp4"],
+        ["demo", "--then", "synthetic:1", "talk.mp4", "--out", "talk.mp4"],
+        ["demo", "--driving", "talk.safetensors", "--save-motion", "talk.safetensors", "--out", "out.mp4"],
+    ],
+)
+def test_no_output_replaces_an_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, argv: list[str]
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in ("talk.mp4", "talk.contact_sheet.png", "talk.safetensors"):
+        Path(name).write_text("kept")
+    Path("link.mp4").symlink_to("talk.mp4")
+    assert "would replace an input" in error_of([*argv, "--bundle", "nowhere"], capsys)
+    assert {path.read_text() for path in folder.iterdir()} == {"kept"}
+
+
 def test_an_absent_bundle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     argv = ["demo", "--bundle", "nowhere", "--out", str(tmp_path / "out.mp4")]
     assert "no bundle at nowhere" in error_of(argv, capsys)

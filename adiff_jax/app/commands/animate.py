@@ -26,4 +26,8 @@ class Animate(Making):
 
     def run(self) -> None:
         """Samples and exports."""
-        self.make(self.out, lambda pipeline, **options: pipeline.animate(self.text, self.driving, **options))
+        self.make(
+            self.out,
+            lambda pipeline, **options: pipeline.animate(self.text, self.driving, **options),
+            inputs=[self.driving],
+        )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,18 +70,29 @@ class Making(MarkingOptions, Sampling):
     resume: bool = False
     keep_latents: bool = False
 
-    def make(self, out: Path, call: Callable[..., "GeneratedVideo"], person: str | None = None) -> None:
+    def make(
+        self,
+        out: Path,
+        call: Callable[..., "GeneratedVideo"],
+        *,
+        inputs: Sequence[str],
+        person: str | None = None,
+        beside: Sequence[Path] = (),
+    ) -> None:
         """Makes a video and exports it; prints the files.
 
         Args:
             out: where to, *.mp4.
             call: a method of the pipeline; gets the pipeline, and the options as keyword arguments.
+            inputs: pictures and videos that go in, which no output may replace.
             person: the picture or video of the person who is animated, whose consent is needed if it is a real one.
+            beside: what `call` writes.
         """
         from adiff_jax.app.export import export, output_files
         from adiff_jax.app.progress import progress_bar
+        from adiff_jax.media.files import keep_inputs
 
-        output_files(out)
+        keep_inputs(inputs, [*output_files(out), *beside])
         workdir = out.with_suffix(".latents")
         identity = self.identity()
         consent = self.consent(person)

@@ -38,5 +38,6 @@ class Edit(Making):
         self.make(
             self.out,
             lambda pipeline, **options: pipeline.edit(self.video, self.text, **changes, **options),
+            inputs=[self.video],
             person=self.video,
         )

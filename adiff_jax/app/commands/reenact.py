@@ -46,11 +46,13 @@ class Reenact(MotionOptions, Making):
 
     def run(self) -> None:
         """Samples and exports."""
-        if self.save_motion is not None:
-            from adiff_jax.media.motion_file import check_name
+        from adiff_jax.media.motion_file import check_name
 
-            check_name(self.save_motion)
-        self.make(self.out, self._reenact, person=self.source)
+        beside = [] if self.save_motion is None else [self.save_motion]
+        for path in beside:
+            check_name(path)
+        inputs = [self.source, self.driving, *self.then]
+        self.make(self.out, self._reenact, inputs=inputs, person=self.source, beside=beside)
 
     def _reenact(self, pipeline: "AnchoredDiffusionPipeline", **options: Any) -> "GeneratedVideo":
         motion = {field.name: getattr(self, field.name) for field in dataclasses.fields(MotionOptions)}

@@ -150,7 +150,13 @@ def test_the_sweep_takes_what_nobody_claims(sessions: Sessions) -> None:
     assert claimed.exists() and not left.parent.exists()
 
 
-def ask(guard: Guard, sizes: list[int], announced: int | None = None, path: str = "/upload") -> int:
+def ask(
+    guard: Guard,
+    sizes: list[int],
+    announced: int | None = None,
+    path: str = "/upload",
+    kind: str = "multipart/form-data",
+) -> int:
     """Status of a POST whose body comes in parts of these sizes."""
     parts = [{"type": "http.request", "body": bytes(size), "more_body": True} for size in sizes]
     parts.append({"type": "http.request", "body": b"", "more_body": False})
@@ -162,7 +168,7 @@ def ask(guard: Guard, sizes: list[int], announced: int | None = None, path: str 
     async def send(message: dict) -> None:
         sent.append(message)
 
-    headers = [(b"content-type", b"multipart/form-data; boundary=x")]
+    headers = [(b"content-type", f"{kind}; boundary=x".encode())]
     headers += [] if announced is None else [(b"content-length", str(announced).encode())]
     asyncio.run(guard({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send))
     return sent[0]["status"]
@@ -190,6 +196,9 @@ def test_the_guard_keeps_room(sessions: Sessions) -> None:
     upload(sessions, "large").write_bytes(bytes(900_000))
     assert ask(guard, [50_000], announced=50_000) == 200
     assert ask(guard, [200_000], announced=200_000) == 507
+    assert ask(guard, [200_000], announced=200_000, kind="Multipart/Form-Data") == 507
+    assert ask(guard, [50_000]) == 507, "not announced: as large as may be"
+    assert ask(guard, [200_000], announced=200_000, kind="application/json") == 200, "stores nothing"
 
 
 def test_limits_are_positive() -> None:

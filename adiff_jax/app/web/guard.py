@@ -41,12 +41,13 @@ class Guard:
             return await _refuse(send, 404, "not found")
         most = self._limits.max_upload_bytes + ENVELOPE
         too_large = f"file too large: at most {self._limits.max_upload_mb} MB"
-        headers = dict(scope["headers"])
-        announced = headers.get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > most:
+        headers = scope["headers"]
+        announced = dict(headers).get(b"content-length")
+        if announced is not None and (not announced.isdigit() or int(announced) > most):
             return await _refuse(send, 413, too_large)
-        uploads = b"multipart" in headers.get(b"content-type", b"")
-        if uploads and self._sessions.stored() + int(announced) > self._limits.max_stored_bytes:
+        uploads = any(name == b"content-type" and b"multipart" in value.lower() for name, value in headers)
+        size = most if announced is None else int(announced)
+        if uploads and self._sessions.stored() + size > self._limits.max_stored_bytes:
             return await _refuse(send, 507, "no room for more files; try again later")
 
         received, started = 0, False

@@ -14,7 +14,7 @@ import pytest
 from adiff_jax.app.web.guard import ENVELOPE, Guard
 from adiff_jax.app.web.limits import PageLimits
 from adiff_jax.app.web.rehearsal import Inspected, rehearse
-from adiff_jax.app.web.sessions import PREFIX, Sessions
+from adiff_jax.app.web.sessions import PREFIX, UNUSED, Sessions
 from adiff_jax.media.errors import MediaError
 from adiff_jax.media.pictures import write_picture
 from adiff_jax.media.video import VideoWriter
@@ -148,6 +148,20 @@ def test_the_sweep_takes_what_nobody_claims(sessions: Sessions) -> None:
     os.utime(claimed, (time.time() - 120,) * 2)
     sessions.sweep(age=60)
     assert claimed.exists() and not left.parent.exists()
+
+
+def test_the_sweep_closes_what_nobody_uses(sessions: Sessions) -> None:
+    files = {name: upload(sessions, name) for name in ("left", "working", "used")}
+    for name, path in files.items():
+        sessions.claim(name, path)
+    sessions["working"].job = threading.Event()
+    for name in ("left", "working"):
+        sessions[name].used -= UNUSED + 1
+    sessions.sweep()
+    assert not files["left"].parent.exists() and len(list(sessions.results.iterdir())) == len(sessions) == 2
+    sessions["working"].job = None
+    sessions.sweep()
+    assert files["working"].exists(), "its hours begin when the job ends"
 
 
 def ask(

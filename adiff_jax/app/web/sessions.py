@@ -14,6 +14,7 @@ from typing import Any
 
 PREFIX = "adiff-serve-"
 UNCLAIMED = 15 * 60  # seconds for which an upload is kept that nobody claims
+UNUSED = 6 * 60 * 60  # seconds for which a page is kept that nobody uses: its closing may never be heard of
 
 
 @dataclasses.dataclass
@@ -24,11 +25,13 @@ class Session:
         folder: for what is made for it.
         uploads: files that it sent.
         job: set when its job is to be cancelled; None while it has no job.
+        used: when it was last used, by `time.monotonic`.
     """
 
     folder: Path
     uploads: set[Path] = dataclasses.field(default_factory=set)
     job: threading.Event | None = None
+    used: float = dataclasses.field(default_factory=time.monotonic)
 
 
 class Sessions:
@@ -62,6 +65,7 @@ class Sessions:
         with self._lock:
             if name not in self._open:
                 self._open[name] = Session(Path(tempfile.mkdtemp(dir=self.results)))
+            self._open[name].used = time.monotonic()
             return self._open[name]
 
     def __len__(self) -> int:
@@ -99,7 +103,9 @@ class Sessions:
         shutil.rmtree(session.folder, ignore_errors=True)
 
     def sweep(self, age: float = UNCLAIMED) -> None:
-        """Removes uploads that no session claims, `age` seconds after they were written: of aborted requests."""
+        """Closes sessions that nobody uses, and removes uploads that no session claims, `age` seconds old: of aborts."""
+        for name in self._unused():
+            self.close(name)
         with self._lock:
             claimed = set().union(*(session.uploads for session in self._open.values()))
         before = time.time() - age
@@ -107,6 +113,15 @@ class Sessions:
             with contextlib.suppress(FileNotFoundError):
                 if path.resolve() not in claimed and path.stat().st_mtime < before:
                     _remove_upload(path)
+
+    def _unused(self) -> list[str]:
+        """Sessions that were not used for long; one with a job is used."""
+        now = time.monotonic()
+        with self._lock:
+            for session in self._open.values():
+                if session.job is not None:
+                    session.used = now
+            return [name for name, session in self._open.items() if now - session.used > UNUSED]
 
     def stored(self) -> int:
         """Bytes of all files."""

@@ -12,13 +12,15 @@ class Serve(PageLimits, Command):
     """Serves a web page for all that the pipeline does: pictures, texts, edits. Needs the extra `web`.
 
         adiff serve
-        adiff serve --bundle mine --host 0.0.0.0 --port 8080 --max-waiting 20
+        ADIFF_SERVE_AUTH=USER:PASSWORD adiff serve --bundle mine --host 0.0.0.0 --port 8080 --max-waiting 20
 
-    Uploads and results are deleted when a page is closed and when the server ends (Ctrl-C).
+    Uploads and results are deleted when a page is closed and when the server ends (Ctrl-C). The environment variable
+    ADIFF_SERVE_AUTH asks visitors for a user and a password, which travel unencrypted: on a network that others read,
+    put a proxy with TLS in front.
 
     Attributes:
         bundle: directory of a bundle, the name of one in the package, or OWNER/NAME on the Hugging Face hub.
-        host: address to listen at; 0.0.0.0 lets other machines in.
+        host: address to listen at; 0.0.0.0 lets other machines in, at this one's name or address.
         port: to listen at; 0 chooses a free one.
         landmark_model: MediaPipe's face_landmarker.task; looked up if not given.
     """

@@ -1,6 +1,8 @@
 """Starts the page, and cleans up behind it."""
 
 import contextlib
+import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -23,6 +25,9 @@ from adiff_jax.weights.bundle import find_bundle
 
 SWEEP_EVERY = 60.0  # seconds
 FONTS = ["system-ui", "sans-serif"]  # of the visitor's machine
+AUTH_VARIABLE = "ADIFF_SERVE_AUTH"
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -46,8 +51,10 @@ def serve(
 
     Raises:
         WeightsError: there is no such bundle.
+        ValueError: there is no such port, or the environment has a password that is none.
         OSError: the port is taken.
     """
+    auth = user_and_password()
     bundle = str(find_bundle(bundle))
     model = None if landmark_model is None else str(landmark_model)
     with listening(host, port) as listener, stop_signals() as stop, Sessions() as sessions:
@@ -62,8 +69,10 @@ def serve(
             worker.start()
         page = Page(limits, sessions, draw_examples(sessions.examples), workers)
         try:
-            with answering(as_app(page, limits, sessions), listener):
-                ready("http://{}:{}/".format(*listener.getsockname()))
+            with answering(as_app(page, limits, sessions, auth), listener):
+                if auth is None and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+                    _log.warning("whoever reaches this machine can use the page: set %s=USER:PASSWORD", AUTH_VARIABLE)
+                ready(address_of(listener))
                 while not stop.wait(SWEEP_EVERY):
                     sessions.sweep()
         finally:
@@ -71,14 +80,30 @@ def serve(
                 worker.close()
 
 
-def as_app(page: Page, limits: PageLimits, sessions: Sessions) -> fastapi.FastAPI:
-    """The page behind its guard."""
+def user_and_password() -> tuple[str, str] | None:
+    """Who may use the page, from the environment variable `ADIFF_SERVE_AUTH`; None, everybody, if it is not set.
+
+    Raises:
+        ValueError: it is not of the form USER:PASSWORD.
+    """
+    value = os.environ.get(AUTH_VARIABLE)
+    if value is None:
+        return None
+    user, _, password = value.partition(":")
+    if not user or not password:
+        raise ValueError(f"{AUTH_VARIABLE} must be of the form USER:PASSWORD")
+    return user, password
+
+
+def as_app(page: Page, limits: PageLimits, sessions: Sessions, auth: tuple[str, str] | None = None) -> fastapi.FastAPI:
+    """The page behind its guard, and behind a login if there is a user with a password."""
     guard = Middleware(Guard, limits=limits, sessions=sessions)
     app = fastapi.FastAPI(middleware=[guard], docs_url=None, redoc_url=None, openapi_url=None)
     return gr.mount_gradio_app(
         app,
         page.blocks,
         path="/",
+        auth=auth,
         ssr_mode=False,
         footer_links=[],
         run_history=False,
@@ -122,6 +147,12 @@ def listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port))
     except OSError as error:
         raise OSError(f"cannot listen at {host}:{port} ({error.strerror}); choose another --port") from error
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where the page can be opened on this machine; one that listens at every address does so at the loopback's."""
+    host, port = listener.getsockname()
+    return f"http://{'127.0.0.1' if ipaddress.ip_address(host).is_unspecified else host}:{port}/"
 
 
 @contextlib.contextmanager

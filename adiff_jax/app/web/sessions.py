@@ -103,7 +103,7 @@ class Sessions:
         shutil.rmtree(session.folder, ignore_errors=True)
 
     def sweep(self, age: float = UNCLAIMED) -> None:
-        """Closes sessions that nobody uses, and removes uploads that no session claims, `age` seconds old: of aborts."""
+        """Closes unused sessions, and removes uploads of aborted requests: `age` seconds old, and claimed by nobody."""
         for name in self._unused():
             self.close(name)
         with self._lock:

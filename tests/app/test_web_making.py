@@ -9,16 +9,21 @@ from pathlib import Path
 import pytest
 from tiny import tiny_bundle
 
+from adiff_jax.app.options import SamplingOptions
 from adiff_jax.app.pipeline import AnchoredDiffusionPipeline
 from adiff_jax.app.web import worker
 from adiff_jax.app.web.jobs import UNEXPECTED, Advance, Failed, Job
-from adiff_jax.app.web.making import make
+from adiff_jax.app.web.making import DRAFT_STEPS, make
+
+
+def test_the_default_steps_have_a_draft() -> None:
+    assert SamplingOptions().num_inference_steps > 2 * DRAFT_STEPS
 
 
 @pytest.mark.slow
 def test_the_draft_shows_the_face_alone(tmp_path: Path) -> None:
     pipeline = AnchoredDiffusionPipeline(tiny_bundle(tmp_path))
-    options = {"max_frames": 3, "num_inference_steps": 20, "paste_back": True}
+    options = {"max_frames": 3, "num_inference_steps": SamplingOptions().num_inference_steps, "paste_back": True}
     job = Job("reenact", "synthetic:7", None, "synthetic:12", tmp_path / "out.mp4", consent=False, options=options)
     reports: list[Advance] = []
     with pytest.raises(ValueError, match="nothing to paste back into"):  # of the video; its draft has been shown

@@ -17,7 +17,7 @@ from adiff_jax.app.progress import Progress
 from adiff_jax.app.sheets import side_by_side
 from adiff_jax.app.web.jobs import Advance, Done, Job
 
-DRAFT_STEPS = 8
+DRAFT_STEPS = 4  # where the video itself has more than twice as many
 PREVIEW_EVERY = 1.0  # seconds
 
 Send = Callable[[Advance], None]

@@ -17,7 +17,7 @@ class MarkingOptions:
     """How what is written says that it was generated.
 
     Attributes:
-        label: a label stands in a corner of the picture, if this is not turned off; the signed manifest stays.
+        label: a label stands in a corner of the picture; --no-label leaves it out, the signed manifest stays.
         certificate: PEM file with a certificate for signing, and the issuer's; a self-made one by default.
         key: PEM file with the certificate's private key.
         i_have_consent: the person in the source agreed; you are asked if you do not say so.

@@ -106,7 +106,7 @@ class PrepareOptions:
         max_fps: faster videos lose frames, every second or third alike.
         inputs_per_shard: videos, manifest entries or synthetic clips that make one shard.
         synthetic_fps: frames a second of synthetic clips.
-        synthetic_labels: whether synthetic clips have label maps.
+        synthetic_labels: synthetic clips have label maps; --no-synthetic-labels leaves them out.
     """
 
     size: int = 128

@@ -55,7 +55,7 @@ class DataShow(DataCommand):
         out: the picture to write.
         clips: how many clips are shown, a row each, spread over the whole folder.
         frames: how many frames of each.
-        landmarks: whether every other row shows the landmarks.
+        landmarks: every other row shows the landmarks; --no-landmarks shows the pictures alone.
     """
 
     out: Path = Path("contact_sheet.png")

@@ -30,8 +30,8 @@ class Reenact(MotionOptions, Making):
         then: more videos, after whose motion the person goes on, in the same scene; they may be given later, with
             --resume, when the latents were kept.
         out: the video to write, *.mp4.
-        pin_source: the picture itself is the anchor of all groups, which ties the result to its pixels; without it a
-            frame of the result is, as in the paper.
+        pin_source: the source's picture is the anchor of all groups, which ties the result to its pixels;
+            --no-pin-source makes a frame of the result the anchor, as in the paper.
         driver_face: which face of the driver, from 1, left to right; the largest by default.
         save_motion: file to write the driver's motion to (*.safetensors), which --driving takes in place of the video.
     """

@@ -58,6 +58,23 @@ def test_options_have_the_promised_names(capsys: pytest.CaptureFixture) -> None:
         assert f"--{option} " in text
 
 
+@pytest.mark.parametrize(
+    ("command", "unused"),
+    [
+        ("consistency", ["--method", "--plan", "--anchor", "--overlap", "--seed"]),
+        ("text", ["--seed", "--face", "--no-smooth"]),
+        ("edit", ["--seed", "--face", "--no-smooth"]),
+    ],
+)
+def test_options_without_effect_are_none(command: str, unused: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["evaluate", command, "--help"])
+    text = capsys.readouterr().out
+    assert "--steps " in text
+    for option in unused:
+        assert f"{option} " not in text
+
+
 def error_of(argv: list[str], capsys: pytest.CaptureFixture) -> str:
     assert main(argv) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -36,7 +36,7 @@ class Sampling(Command, SamplingOptions):
         bundle: directory of a bundle, the name of one in the package, or OWNER/NAME on the Hugging Face hub.
         face: which face of the picture or video, from 1, left to right; the largest by default.
         max_frames: use the first frames of videos only.
-        smooth: landmarks of videos are smoothed over time by a One-Euro filter, if this is not turned off.
+        smooth: landmarks of videos are smoothed over time by a One-Euro filter; --no-smooth takes them as found.
         landmark_model: MediaPipe's face_landmarker.task; looked up if not given.
     """
 
@@ -110,6 +110,17 @@ class Making(MarkingOptions, Sampling):
             video.latents.remove()
         for path in files:
             print(path)
+
+
+def without(*names: str) -> Callable[[type], type]:
+    """Decorates a command: these options of its bases are none of its own, and keep their defaults."""
+
+    def hide(command: type) -> type:
+        types = {field.name: field.type for field in dataclasses.fields(command)}
+        command.__annotations__ |= {name: Annotated[types[name], tyro.conf.Suppress] for name in names}
+        return command
+
+    return hide
 
 
 def seeds_from(first: int, count: int, option: str) -> range:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from adiff_jax.app.commands.base import Command, Sampling, seeds_from
+from adiff_jax.app.commands.base import Command, Sampling, seeds_from, without
 from adiff_jax.app.commands.evaluate_texts import EvaluateEdit, EvaluateReader, EvaluateText
 from adiff_jax.app.marking import MarkingOptions
 from adiff_jax.app.options import SamplingOptions
@@ -87,6 +87,10 @@ class EvaluateAutoencoder(Command):
         print(evaluate_autoencoder(pipeline, seeds, self.frames, self.out).markdown())
 
 
+COMPARED = ("method", "plan", "anchor", "overlap", "seed")  # what the compared methods, and the people, decide
+
+
+@without(*COMPARED)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateConsistency(Command, SamplingOptions):
     """Compares ways to make long videos: does the person stay the same, against length (the paper's figure 5).
@@ -96,8 +100,7 @@ class EvaluateConsistency(Command, SamplingOptions):
 
         adiff evaluate consistency --lengths 13 25 49 97 193 --identities 50 --out outputs/consistency
 
-    Of the options of sampling `method`, `plan`, `anchor` and `overlap` are those of the compared methods, and the seed
-    of the noise is the person's.
+    The seed of the noise is the person's.
 
     Attributes:
         bundle: directory of a bundle, the name of one in the package, or OWNER/NAME on the Hugging Face hub.
@@ -107,7 +110,7 @@ class EvaluateConsistency(Command, SamplingOptions):
         methods: what is compared: pinned (shifted groups around the source's picture), shifted, contiguous, strided,
             random, shifted-mean, contiguous-mean, shifted-eta-0, shifted-first-frame, multidiffusion,
             multidiffusion-half, independent, autoregressive.
-        landmarks: measure by MediaPipe how well landmarks are met.
+        landmarks: how well landmarks are met is measured by MediaPipe; --no-landmarks leaves that out.
         sheets: number of people in the contact sheet, at the longest length.
         identity_network: folder of another identity network, as `configs/identity.py` trains it.
         out: folder for tables, plots and what was measured.
@@ -132,8 +135,7 @@ class EvaluateConsistency(Command, SamplingOptions):
         from adiff_jax.app.progress import progress_bar
         from adiff_jax.evals.identity import DRAWN, drawn_recogniser
 
-        chosen = {"method", "plan", "anchor", "overlap", "seed"}
-        shared = (field.name for field in dataclasses.fields(SamplingOptions) if field.name not in chosen)
+        shared = (field.name for field in dataclasses.fields(SamplingOptions) if field.name not in COMPARED)
         plan = ConsistencyPlan(
             lengths=self.lengths,
             seeds=tuple(range(self.first_identity, self.first_identity + self.identities)),

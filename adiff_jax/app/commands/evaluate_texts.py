@@ -3,9 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from adiff_jax.app.commands.base import Command, Sampling, seeds_from
+from adiff_jax.app.commands.base import Command, Sampling, seeds_from, without
+
+UNUSED = ("seed", "face", "smooth")  # of drawn people: the seed is theirs, and so are the face and its landmarks
 
 
+@without(*UNUSED)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateText(Sampling):
     """Do videos show what their texts say: animates captions of drawn people, and reads attributes off the videos.
@@ -40,6 +43,7 @@ class EvaluateText(Sampling):
         print(report.markdown())
 
 
+@without(*UNUSED)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateEdit(Sampling):
     """Changes the hair of drawn people by a text, and measures what changed and what should not have.

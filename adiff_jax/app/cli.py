@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 import tyro
 
+from adiff_jax import __version__
 from adiff_jax.app.commands import AnyCommand
 
-DESCRIPTION = "Anchored Diffusion for video face reenactment: videos of any length that stay the same person."
+DESCRIPTION = (
+    "Anchored Diffusion for video face reenactment: videos of any length that stay the same person. "
+    "adiff --version prints the version."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:]
         if "--debug" not in argv and argv[:1] != ["train"]:
             silence_native_code()
+    if argv[:1] == ["--version"]:
+        print(f"adiff {__version__}")
+        return 0
     if argv[:1] == ["train"]:  # options of training are those of its config, parsed by absl
         from adiff_jax.train.main import run
 

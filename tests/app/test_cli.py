@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from adiff_jax import __version__
 from adiff_jax.app import options
 from adiff_jax.app.cli import main
 from adiff_jax.app.commands.reenact import Reenact
@@ -56,6 +57,24 @@ def test_options_have_the_promised_names(capsys: pytest.CaptureFixture) -> None:
     marking = ["no-label", "certificate", "key", "i-have-consent"]
     for option in ["source", "driving", "out", *steps, "face", "max-frames", *marking]:
         assert f"--{option} " in text
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"adiff {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["reenact", "-s", "synthetic:1", "-d", "synthetic:2", "-o", "out.mp4"],
+        ["demo", "-s", "synthetic:1", "-d", "synthetic:2", "-o", "out.mp4"],
+        ["animate", "--text", "red hair", "-d", "synthetic:2", "-o", "out.mp4"],
+        ["edit", "synthetic:2", "--text", "red hair", "-o", "out.mp4"],
+    ],
+)
+def test_frequent_options_are_short(argv: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert "no bundle at nowhere" in error_of([*argv, "--bundle", "nowhere"], capsys)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """`adiff animate`."""
 
 import dataclasses
-from pathlib import Path
 
-from adiff_jax.app.commands.base import Making
+from adiff_jax.app.commands.base import DrivingFile, Making, OutFile
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,8 +20,8 @@ class Animate(Making):
     """
 
     text: str
-    driving: str
-    out: Path
+    driving: DrivingFile
+    out: OutFile
 
     def run(self) -> None:
         """Samples and exports."""

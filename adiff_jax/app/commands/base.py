@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from adiff_jax.app.pipeline import GeneratedVideo
 
 Positional = tyro.conf.Positional
+SourceFile = Annotated[str, tyro.conf.arg(aliases=("-s",))]
+DrivingFile = Annotated[str, tyro.conf.arg(aliases=("-d",))]
+OutFile = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,9 @@
 """`adiff edit`."""
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
-from adiff_jax.app.commands.base import Making, Positional
+from adiff_jax.app.commands.base import Making, OutFile, Positional
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class Edit(Making):
     origin: str | None = None
     text_strength: float = 1.0
     strength: float = 0.8
-    out: Path
+    out: OutFile
 
     def run(self) -> None:
         """Samples and exports."""

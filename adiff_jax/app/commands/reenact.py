@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adiff_jax.app.commands.base import Making
+from adiff_jax.app.commands.base import DrivingFile, Making, OutFile, SourceFile
 from adiff_jax.app.motion_options import MotionOptions
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ class Reenact(MotionOptions, Making):
         save_motion: file to write the driver's motion to (*.safetensors), which --driving takes in place of the video.
     """
 
-    source: str
-    driving: str
+    source: SourceFile
+    driving: DrivingFile
     then: tuple[str, ...] = ()
-    out: Path
+    out: OutFile
     pin_source: bool = True
     driver_face: int | None = None
     save_motion: Path | None = None
@@ -72,6 +72,6 @@ class Demo(Reenact):
     adiff demo --driving talk.mp4
     """
 
-    source: str = "synthetic:7"
-    driving: str = "synthetic:12"
-    out: Path = Path("demo.mp4")
+    source: SourceFile = "synthetic:7"
+    driving: DrivingFile = "synthetic:12"
+    out: OutFile = Path("demo.mp4")

@@ -137,7 +137,7 @@ class LandmarkDetector:
         confidence: least confidence, in [0, 1], at which a face is one.
 
     Raises:
-        MediaError: there is no model file, or MediaPipe cannot load it.
+        MediaError: there is no model file, or MediaPipe cannot load it, or lacks a library of the system.
     """
 
     def __init__(self, model_path: str | os.PathLike | None = None, max_faces: int = 5, confidence: float = 0.5):
@@ -233,6 +233,9 @@ class LandmarkDetector:
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise MediaError(f"{self._model_path}: not a FaceLandmarker model ({reason})") from error
+        except OSError as error:
+            advice = "on Debian or Ubuntu: apt-get install libegl1 libgles2"
+            raise MediaError(f"MediaPipe's library cannot be loaded ({error}); {advice}") from error
 
 
 def fill_missing(landmarks: FaceLandmarks, max_gap: float = 0.5) -> FaceLandmarks:

@@ -203,3 +203,15 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, first_frame):
     (tmp_path / "text.task").write_text("not a model")
     with pytest.raises(MediaError, match="not a FaceLandmarker model"):
         LandmarkDetector(tmp_path / "text.task").picture(first_frame)
+
+
+def test_a_missing_library_is_named_with_its_packages(tmp_path, first_frame, monkeypatch):
+    from mediapipe.tasks.python import vision
+
+    def fail(_):
+        raise OSError("libEGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(vision.FaceLandmarker, "create_from_options", fail)
+    (tmp_path / "model.task").touch()
+    with pytest.raises(MediaError, match=r"cannot be loaded \(libEGL.so.1: .*\); .* apt-get install libegl1 libgles2"):
+        LandmarkDetector(tmp_path / "model.task").picture(first_frame)

@@ -1,7 +1,6 @@
 """Where the runs of a sweep are done: processes of this machine, a Slurm array, a Kubernetes JobSet."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import time
@@ -11,9 +10,9 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
+from adiff_jax.train import STOPPED
 from launch.sweep.plan import Run, Sweep
 
-STOPPED = os.EX_TEMPFAIL  # of `adiff_jax.train`: saved, to be run again
 LAUNCH = Path(__file__).resolve().parent.parent
 POLL = 0.2  # seconds
 

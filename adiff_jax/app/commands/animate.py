@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from adiff_jax.app.commands.base import DrivingFile, Making, OutFile
+from adiff_jax.app.commands.base import DrivingFile, Making, OutFile, without
 
 
+@without("i_have_consent")  # a text is nobody
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Animate(Making):
     """Makes a person, described by a text, move as the face in a video does.

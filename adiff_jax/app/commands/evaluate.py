@@ -51,6 +51,8 @@ class EvaluateReenact(MarkingOptions, Sampling):
         }
         extras = Extras(self.also, self.networks)
         options = self.options() | {"pin_source": self.pin_source}
+        if self.source == ("self",):
+            options["driver_face"] = self.face
         report = evaluate_reenactment(
             self.open_pipeline(), self.source, self.driving, self.out, options, extras, **marking
         )

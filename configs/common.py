@@ -58,7 +58,9 @@ def base_config(task: str, model: Any) -> ml_collections.ConfigDict:
     config.data.source = "synthetic:20000:1000000"  # set by --data; seeds below 1,000,000 are for evaluation
     config.data.clip_frames = 64  # of a synthetic clip
     config.data.size = 128  # pixels of a synthetic clip
-    config.data.num_workers = 0
+    config.data.num_workers = 0  # processes of a host that make batches; 0: threads of the training's own
+    config.data.num_threads = 4  # of each process
+    config.data.prefetch = 8  # batches made ahead, by each process
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 1e-4

@@ -1,6 +1,7 @@
 """The only way out for a generated video: encoded, with the driver's sound, labelled and signed as machine-made."""
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import shutil
@@ -60,8 +61,9 @@ def export(
 ) -> Exported:
     """Writes the video, and next to it one with source, driver, landmarks and result side by side, and a contact sheet.
 
-    Frames are written as they are decoded. Each file is signed with a C2PA manifest that says how it came to be. The
-    files appear together when all are complete; after an error there are none.
+    Frames are written as they are decoded. Each file is signed with a C2PA manifest that says how it came to be, and of
+    the two that show files that went in, that parts of them are not generated. The files appear together when all are
+    complete; after an error there are none.
 
     Args:
         video: what to write.
@@ -83,8 +85,9 @@ def export(
         comment = PngImagePlugin.PngInfo()
         comment.add_text("Comment", claim.sentence())
         Image.fromarray(contact_sheet(rows)).save(drafts.contact_sheet, pnginfo=comment)
-        for draft, path in zip(drafts, finished):
-            sign(draft, path, claim, identity)
+        beside = dataclasses.replace(claim, composite=claim.composite or any(given.sha256 for given in claim.inputs))
+        for draft, path, what in zip(drafts, finished, (claim, beside, beside), strict=True):
+            sign(draft, path, what, identity)
     return files
 
 

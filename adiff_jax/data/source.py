@@ -1,10 +1,12 @@
 """Random-access sources of clips: a folder of shards, or synthetic heads drawn when asked for."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, SupportsIndex, runtime_checkable
 
@@ -21,6 +23,9 @@ from adiff_jax.data.synthetic.render import region_masks, render_frame
 
 MANIFEST = "manifest.json"
 CACHE_VARIABLE = "ADIFF_CACHE"
+
+_OPEN = 256  # shards of a process that are open at a time: files are few on many systems
+_OPENERS = 16  # threads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,12 +112,12 @@ class ShardSource:
         if not self.manifest.clips:
             raise RecordError(f"{folder} holds no clip: see its report.json")
         self._ends = np.cumsum([shard.clips for shard in self.manifest.shards])
-        self._opened: dict[int, grain.sources.ArrayRecordDataSource] = {}
         if self.folder.is_local:
             missing = [shard.file for shard in self.manifest.shards if not self.folder.exists(shard.file)]
             if missing:
                 raise RecordError(f"{folder} lacks the shard {missing[0]} ({len(missing)} missing): prepare it again")
-            held = sum(len(self._shard(number)) for number in range(len(self.manifest.shards)))
+            with ThreadPoolExecutor(_OPENERS) as pool:
+                held = sum(pool.map(lambda number: len(self._shard(number)), range(len(self.manifest.shards))))
             if held != len(self):
                 raise RecordError(f"{folder} holds {held} clips, its manifest says {len(self)}: prepare it again")
 
@@ -125,16 +130,15 @@ class ShardSource:
         return ClipRecord.from_bytes(self._shard(number)[place - int(self._ends[number - 1] if number else 0)])
 
     def _shard(self, number: int) -> grain.sources.ArrayRecordDataSource:
-        if number not in self._opened:
-            path = _local_shard(self.folder, self.manifest.shards[number])
-            self._opened[number] = grain.sources.ArrayRecordDataSource([str(path)])
-        return self._opened[number]
-
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"_opened": {}}
+        return _opened(self.folder, self.manifest.shards[number])
 
     def __repr__(self) -> str:
         return f"ShardSource({str(self.folder)!r})"
+
+
+@functools.lru_cache(_OPEN)
+def _opened(folder: Folder, shard: Shard) -> grain.sources.ArrayRecordDataSource:
+    return grain.sources.ArrayRecordDataSource([str(_local_shard(folder, shard))])
 
 
 def _local_shard(folder: Folder, shard: Shard) -> Path:

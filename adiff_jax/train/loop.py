@@ -177,6 +177,8 @@ def load_batches(
         batch_size=config.batch_size,
         seed=config.seed,
         num_workers=config.data.num_workers,
+        num_threads=config.data.num_threads,
+        prefetch=config.data.prefetch,
         rows=rows,
     )
 

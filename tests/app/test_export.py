@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import c2pa
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -98,6 +99,15 @@ def test_every_file_is_signed_and_says_of_what_it_was_made(tmp_path: Path) -> No
             {"role": "driver", "name": "talk.mp4", "sha256": "2" * 64},
             {"role": "driver 9", "name": "more.mp4", "sha256": "3" * 64},
         ]
+
+
+def test_files_that_show_what_went_in_do_not_call_all_of_themselves_generated(tmp_path: Path) -> None:
+    video = reenactment()
+    of_nobody = dataclasses.replace(video, inputs={"source": Origin("synthetic:1"), "driver": Origin("synthetic:2")})
+    for number, (made, shown) in enumerate([(video, True), (of_nobody, False)]):
+        files = export(made, tmp_path / f"{number}.mp4")
+        composite = ["compositeWithTrainedAlgorithmicMedia" in c2pa.Reader(path).json() for path in files]
+        assert composite == [False, shown, shown]
 
 
 def test_without_the_label_the_manifest_stays(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adiff_jax.app.cli import main
+from adiff_jax.app.inputs import load_driving
 from adiff_jax.app.personal import rounds
-from adiff_jax.app.personal.comparison import nearest
+from adiff_jax.app.personal.comparison import Seen, nearest
 from adiff_jax.app.personal.footage import borders, cut_footage
 from adiff_jax.app.personal.options import PersonaliseOptions
 from adiff_jax.app.personal.rounds import Course, Stopped, train_in_rounds
 from adiff_jax.media.errors import MediaError
+from adiff_jax.media.landmarks import LandmarkDetector
 from adiff_jax.media.video import VideoWriter, read_video
 
 
@@ -155,6 +157,15 @@ def test_the_nearest_frame_is_found() -> None:
     points = among[[4, 0, 8]] + rng.normal(0, 0.05, (3, 478, 3)).astype(np.float32)
     points[..., 2] += 100  # depth does not count
     np.testing.assert_array_equal(nearest(points, among), [4, 0, 8])
+
+
+def test_frames_of_several_clips_are_read_by_their_numbers() -> None:
+    seen = Seen([load_driving(f"synthetic:{seed}", 32, LandmarkDetector, max_frames=4) for seed in (1, 2)])
+    every = seen.frames()
+    assert every.shape == (8, 32, 32, 3)
+    np.testing.assert_array_equal(seen.frames(np.array([6, 1, 6])), every[[6, 1, 6]])
+    distances = np.linalg.norm((seen.points - seen.points.mean(axis=0))[..., :2], axis=-1).mean(axis=1)
+    np.testing.assert_array_equal(seen.typical(), every[distances.argmin()])
 
 
 @pytest.mark.parametrize("change", [{"every": 0}, {"patience": 0}, {"decoder_share": 1.5}])

@@ -1,5 +1,6 @@
 """The three tasks on tiny models: their losses, what is frozen, and what they export."""
 
+import dataclasses
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from flax.traverse_util import flatten_dict
 from tiny import random_params, tiny_bundle
 
 from adiff_jax.data.loader import make_loader
+from adiff_jax.data.schema import ClipRecord
 from adiff_jax.data.source import open_source
 from adiff_jax.diffusion.process import DiffusionConfig
 from adiff_jax.models.autoencoder import AutoencoderConfig, AutoencoderKL, posterior_sample, scale_latents
@@ -251,6 +253,25 @@ class TestSDiT:
         config.model.in_channels = 5
         with pytest.raises(ValueError, match="in_channels is 5, but must equal the channels of the latents, 4"):
             make_task(config, SOURCE, tmp_path)
+
+    def test_records_of_another_size_are_refused(self, tmp_path: Path, frozen: Path) -> None:
+        config = sdit_config(frozen)
+        config.data.encoded = True
+        side, channels, width = config.model.input_size, config.model.in_channels, config.model.clip_dim
+
+        def encoded(side: int, channels: int, width: int) -> list[ClipRecord]:
+            clip = SOURCE[0]
+            moments = np.zeros((len(clip), side, side, 2 * channels), np.float16)
+            return [dataclasses.replace(clip, moments=moments, clip_image=np.zeros((len(clip), width), np.float16))]
+
+        make_task(config, encoded(side, channels, width), tmp_path)
+        for wrong, option in (
+            (encoded(2 * side, channels, width), "input_size"),
+            (encoded(side, channels + 1, width), "in_channels"),
+            (encoded(side, channels, width + 1), "clip_dim"),
+        ):
+            with pytest.raises(ValueError, match=f"model.{option} is .*, but must equal .* of the records"):
+                make_task(config, wrong, tmp_path)
 
     def test_clips_too_short_for_a_preview_are_refused(self, tmp_path: Path, frozen: Path) -> None:
         config = sdit_config(frozen)

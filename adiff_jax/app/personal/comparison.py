@@ -1,6 +1,8 @@
 """Is a personal bundle worth it? The end of the clips, against the bundle it came from and the nearest frames seen."""
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,10 +24,9 @@ Frames = UInt8[np.ndarray, "F R R 3"]
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """Frames of clips in their face crops, and their landmarks in [-1, 1] of these."""
+    """Clips in their face crops, one after the other; frames are read when they are asked for."""
 
-    frames: Frames
-    points: Float32[np.ndarray, "F 478 3"]
+    clips: Sequence[Driving]
 
     @classmethod
     def load(cls, pipeline: AnchoredDiffusionPipeline, clips: Sequence[Path], max_frames: int | None = None) -> "Seen":
@@ -34,19 +35,26 @@ class Seen:
         Raises:
             MediaError: a clip cannot be read or shows no face.
         """
-        return cls.join(
+        return cls(
             [load_driving(clip, pipeline.size, lambda: pipeline.detector, max_frames=max_frames) for clip in clips]
         )
 
-    @classmethod
-    def join(cls, clips: Sequence[Driving]) -> "Seen":
-        """The frames of several clips, one after the other."""
-        frames = [frame for clip in clips for frame in clip.frames()]
-        return cls(np.stack(frames), np.concatenate([clip.points for clip in clips]))
+    @functools.cached_property
+    def points(self) -> Float32[np.ndarray, "F 478 3"]:
+        """Landmarks in [-1, 1] of the crops."""
+        return np.concatenate([clip.points for clip in self.clips])
+
+    def frames(self, numbers: Int[np.ndarray, "N"] | None = None) -> Frames:
+        """Frames by their numbers, or all."""
+        numbers = np.arange(len(self.points)) if numbers is None else numbers
+        wanted = set(numbers.tolist())
+        every = enumerate(itertools.chain.from_iterable(clip.frames() for clip in self.clips))
+        found = {number: frame for number, frame in every if number in wanted}
+        return np.stack([found[number] for number in numbers.tolist()])
 
     def typical(self) -> UInt8[np.ndarray, "R R 3"]:
         """The frame whose landmarks are nearest to the mean."""
-        return self.frames[nearest(self.points.mean(axis=0, keepdims=True), self.points)[0]]
+        return self.frames(nearest(self.points.mean(axis=0, keepdims=True), self.points))[0]
 
 
 def nearest(points: Float32[np.ndarray, "F K 3"], among: Float32[np.ndarray, "N K 3"]) -> Int[np.ndarray, "F"]:
@@ -75,31 +83,28 @@ def compare(
         options: of sampling.
         picture: where to write frames of all, one under the other (PNG).
     """
-    seen, truth = Seen.load(before, training), Seen.load(before, test)
-    source = seen.typical()
+    seen, last = Seen.load(before, training), Seen.load(before, test)
+    source, truth = seen.typical(), last.frames()
     videos = {
         PERSONAL: reenact(personal, source, test, options),
         BEFORE: reenact(before, source, test, options),
-        NEAREST: seen.frames[nearest(truth.points, seen.points)],
-        f"{PERSONAL}, autoencoder of the true frames": np.stack(list(personal.decode(personal.encode(truth.frames)))),
-        f"{BEFORE}, autoencoder of the true frames": np.stack(list(before.decode(before.encode(truth.frames)))),
+        NEAREST: seen.frames(nearest(last.points, seen.points)),
+        f"{PERSONAL}, autoencoder of the true frames": np.stack(list(personal.decode(personal.encode(truth)))),
+        f"{BEFORE}, autoencoder of the true frames": np.stack(list(before.decode(before.encode(truth)))),
     }
-    chosen = pick_frames(len(truth.frames), COLUMNS)
-    rows = [truth.frames, *list(videos.values())[:3]]
+    chosen = pick_frames(len(truth), COLUMNS)
+    rows = [truth, *list(videos.values())[:3]]
     write_picture(picture, contact_sheet([[frames[index] for index in chosen] for frames in rows]))
     return Report(
         title="Personal bundle on frames it has not seen",
         setting={
-            "frames": f"{len(truth.frames)} at the end of {len(test)} clips, {personal.size} x {personal.size}",
+            "frames": f"{len(truth)} at the end of {len(test)} clips, {personal.size} x {personal.size}",
             "options": ", ".join(f"{key} {value}" for key, value in options.items()),
             "nearest frame": "by the mean distance of 478 landmarks, each in its own face crop",
             "the autoencoders' rows": "are what no sampling can surpass by much; nothing is sampled in them",
         },
         metrics=(Metric("PSNR", PSNR, ".2f", "higher"), Metric("SSIM", SSIM, ".4f", "higher")),
-        rows={
-            label: {"PSNR": psnr(frames, truth.frames), "SSIM": ssim(frames, truth.frames)}
-            for label, frames in videos.items()
-        },
+        rows={label: {"PSNR": psnr(frames, truth), "SSIM": ssim(frames, truth)} for label, frames in videos.items()},
     )
 
 

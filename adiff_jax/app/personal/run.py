@@ -161,7 +161,7 @@ class Looks:
         self._previews = previews
         previews.mkdir(exist_ok=True)
         self._source = Seen.load(pipeline, footage.training[:1]).typical()
-        self._truth = Seen.load(pipeline, footage.held_out, self._each).frames
+        self._truth = Seen.load(pipeline, footage.held_out, self._each).frames()
 
     def use_decoder(self, decoder: Path) -> None:
         """Looks with this decoder from now on."""

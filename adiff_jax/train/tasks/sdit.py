@@ -87,7 +87,9 @@ class SDiTTask:
             raise ValueError("data.caption_share needs encoded records: prepare them with --clip, set data.encoded")
         autoencoder, autoencoder_params = load_component(config.autoencoder, AutoencoderConfig)
         clip, clip_params = None, None
-        if not config.data.encoded:
+        if config.data.encoded:
+            check_records(config, source[0])
+        else:
             clip, clip_params = load_component(config.clip, CLIPConfig)
             check_fit("clip_dim", config.model.clip_dim, "the projections of CLIP", clip.projection_dim)
         check_fit("in_channels", config.model.in_channels, "the channels of the latents", autoencoder.latent_channels)
@@ -237,6 +239,17 @@ class FirstFrames(grain.transforms.Map):
             return example | {"moments": moments.astype(np.float32), "clip": clip.astype(np.float32)}
         pictures = element.frames[frames]
         return example | {"frames": pictures, "clip_image": pictures[0]}
+
+
+def check_records(config: ml_collections.ConfigDict, clip: ClipRecord) -> None:
+    """Raises `ValueError` if what a clip was encoded to does not fit the model."""
+    model = config.model
+    if clip.moments is not None:
+        side, channels = clip.moments.shape[1], clip.moments.shape[-1] // 2
+        check_fit("input_size", model.input_size, "the side of the latents of the records", side)
+        check_fit("in_channels", model.in_channels, "the channels of the latents of the records", channels)
+    if clip.clip_image is not None:
+        check_fit("clip_dim", model.clip_dim, "the width of the embeddings of the records", clip.clip_image.shape[-1])
 
 
 def check_fit(option: str, value: int, what: str, expected: int) -> None:

@@ -131,3 +131,11 @@ def test_the_ray_cluster_is_complete() -> None:
     cluster = yaml.safe_load((LAUNCH / "ray" / "cluster.yaml").read_text())
     assert cluster["head_node_type"] in cluster["available_node_types"]
     assert all(node["node_config"]["machineType"] for node in cluster["available_node_types"].values())
+    # Nothing asks for machines that are not there when a preparation begins.
+    assert cluster["available_node_types"]["cpu"]["min_workers"] > 0
+
+
+def test_ray_leaves_out_folders_of_the_checkout_alone() -> None:
+    excluded = yaml.safe_load((LAUNCH / "ray" / "cluster.yaml").read_text())["rsync_exclude"]
+    assert {"/.git", "/.venv", "/data"} <= set(excluded)
+    assert all(pattern.startswith("/") for pattern in excluded)  # else adiff_jax/data goes too

@@ -72,6 +72,26 @@ def test_jobsets_go_on_after_a_preemption(manifest: dict[str, Any]) -> None:
         assert rule["onJobFailureReasons"] == ["PodFailurePolicy"]
 
 
+def test_pods_have_room_for_the_loader_and_the_mount(manifest: dict[str, Any]) -> None:
+    pod = pods(manifest)["template"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+    assert {"name": mounts["/dev/shm"], "emptyDir": {"medium": "Memory"}} in pod["spec"]["volumes"]
+    limits = {key: value for key, value in pod["metadata"]["annotations"].items() if key.endswith("-limit")}
+    assert limits == {f"gke-gcsfuse/{kind}-limit": "0" for kind in ("cpu", "memory", "ephemeral-storage")}
+
+
+def test_pods_without_their_accelerator_fail(manifest: dict[str, Any]) -> None:
+    (container,) = pods(manifest)["template"]["spec"]["containers"]
+    platforms = next(item["value"] for item in container["env"] if item["name"] == "JAX_PLATFORMS")
+    # JAX skips `cuda` without a word where there is no GPU: nothing may follow it.
+    assert platforms == ("cuda" if "nvidia.com/gpu" in container["resources"]["limits"] else "tpu,cpu")
+
+
+def test_the_image_finds_the_driver_that_gke_mounts() -> None:
+    (line,) = [line for line in (LAUNCH / "gke" / "Dockerfile").read_text().splitlines() if line.startswith("ENV")]
+    assert "LD_LIBRARY_PATH=/usr/local/nvidia/lib64" in line
+
+
 def test_slices_and_hosts_add_up() -> None:
     tpu = pods(documents("train-tpu.yaml")[0])
     pod = tpu["template"]["spec"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 _MP4_CODECS = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
 _AAC_RATE = 48_000  # samples a second
 _AAC_FRAME = 1024  # samples
+_ROUNDING = _AAC_RATE // 50  # samples: time stamps of some containers are rounded, and closer ones are no gap
 _RUN_UP = 2  # packets: a decoder needs the one before the start, which the file's edit list then hides
 
 Wave = Float32[np.ndarray, "channels samples"]
@@ -135,34 +137,40 @@ class _File:
         self._input.close()
 
     def packets(self) -> Iterator[av.Packet]:
-        """As they are."""
+        """As they are, but for those that go back in time, which MP4 does not hold."""
+        last = -math.inf
         with self._to_the_damage():
             for packet in self._input.demux(self.stream):
-                if packet.pts is not None:
+                if packet.pts is not None and packet.pts > last:
+                    last = packet.pts
                     ticks = round(self._origin / packet.time_base)
                     packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
                     yield packet
 
     def waves(self, layout: str) -> Iterator[tuple[int, Wave]]:
         """What is heard of it, with the sample of the common clock that each wave begins at."""
-        resampler = av.AudioResampler("fltp", layout, _AAC_RATE)
         first = round(self.sound.begin * _AAC_RATE)
         last = math.inf if self.sound.end is None else round(self.sound.end * _AAC_RATE)
+        end = -math.inf
         with self._to_the_damage():
-            for frame in self._resampled(resampler):
+            for frame in self._resampled(layout):
                 at = first + round((frame.pts * frame.time_base - self._origin) * _AAC_RATE)
+                at = end if abs(at - end) < _ROUNDING else at
                 wave = frame.to_ndarray()
+                end = at + wave.shape[1]
                 heard = slice(max(0, first - at), min(wave.shape[1], last - at))
                 if at >= last:
                     return
                 if heard.start < heard.stop:
                     yield at + heard.start, wave[:, heard]
 
-    def _resampled(self, resampler: av.AudioResampler) -> Iterator[av.AudioFrame]:
-        for packet in self._input.demux(self.stream):
-            for frame in packet.decode():
+    def _resampled(self, layout: str) -> Iterator[av.AudioFrame]:
+        """Its frames as the encoder takes them; the channels and the rate may change on the way."""
+        frames = (frame for packet in self._input.demux(self.stream) for frame in packet.decode())
+        for _, alike in itertools.groupby(frames, lambda frame: (frame.format.name, frame.layout, frame.sample_rate)):
+            resampler = av.AudioResampler("fltp", layout, _AAC_RATE)
+            for frame in itertools.chain(alike, [None]):  # None has it give out what it holds
                 yield from resampler.resample(frame)
-        yield from resampler.resample(None)
 
     @contextlib.contextmanager
     def _to_the_damage(self) -> Iterator[None]:

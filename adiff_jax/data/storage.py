@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -11,8 +12,8 @@ from pathlib import Path
 import filelock
 import fsspec
 
-ASIDE = ".tmp"
 LOCK = ".lock"
+_ASIDE = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 class Folder:
@@ -55,16 +56,21 @@ class Folder:
         files, root = self._remote()
         return files.isfile(f"{root}/{name}")
 
-    def names(self) -> list[str]:
-        """All files, through all folders, as sorted paths relative to this one; none if it does not exist."""
+    def names(self, below: bool = True) -> list[str]:
+        """All files, as sorted paths relative to this folder; none if it does not exist.
+
+        Args:
+            below: also those in the folders below it.
+        """
         if self.is_local:
             root = Path(self.address)
-            return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+            paths = root.rglob("*") if below else root.glob("*")
+            return sorted(path.relative_to(root).as_posix() for path in paths if path.is_file())
         files, root = self._remote()
         if not files.exists(root):
             return []
         prefix = root.rstrip("/") + "/"
-        return sorted(name.removeprefix(prefix) for name in files.find(root))
+        return sorted(name.removeprefix(prefix) for name in files.find(root, maxdepth=None if below else 1))
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
@@ -90,7 +96,7 @@ class Folder:
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """Gives a local path to write to; what is there becomes the file on success, and is removed on any error."""
-        aside = f".{Path(name).name}.{uuid.uuid4().hex}{ASIDE}"  # two writers of one file must not meet
+        aside = _aside(Path(name).name)
         if self.is_local:
             target = self._path(name)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +132,7 @@ class Folder:
 
     def copy_to(self, name: str, path: Path) -> None:
         """Copies a file to this machine, whole or not at all."""
-        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}{ASIDE}")
+        aside = path.with_name(_aside(path.name))
         with self.reading(name) as source:
             shutil.copyfile(source, aside)
         os.replace(aside, path)
@@ -169,10 +175,15 @@ class Folder:
             yield self
 
     def clean(self) -> None:
-        """Removes what killed writers left."""
-        for name in self.names():
-            if name.endswith(ASIDE):
+        """Removes what killed writers left in this folder; the folders below it are others'. An address has none."""
+        if self.is_local:
+            for name in filter(_ASIDE.fullmatch, self.names(below=False)):
                 self.remove(name)
+
+
+def _aside(name: str) -> str:
+    """Where a file is written before it gets its name: another place each time, since two writers must not meet."""
+    return f".{name}.{uuid.uuid4().hex}.tmp"
 
 
 def split_address(address: str) -> tuple[Folder, str]:

@@ -8,6 +8,7 @@ moment goes on where it stopped, to the same bytes. Nothing in them depends on t
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from adiff_jax.prep.writer import Written, write_shard
 REPORT = "report.json"
 PAGE = "report.html"
 _JOB = "job.json"
+_SHARD = re.compile(r"records-\d{5,}\.arrayrecord")
 _VERSION = 2  # of what parts note of their clips; a run of another version cannot be gone on with
 
 Progress = Callable[[int, int], None]
@@ -198,7 +200,8 @@ def _claim(out: Folder, job: dict[str, Any]) -> None:
         changed = [f"{key} {other.get(key)!r}" for key in sorted(other.keys() | job) if other.get(key) != job.get(key)]
         if changed:
             raise RecordError(f"{out} holds records made with {', '.join(changed)}: choose another folder or delete it")
-    out.clean()
+    for folder in (out, out / PARTS):
+        folder.clean()
 
 
 def _shard_file(index: int) -> str:
@@ -313,8 +316,8 @@ def _finish(
     )
     out.write_text(MANIFEST, manifest.to_json())
     listed = {shard.file for shard in manifest.shards}
-    for name in out.names():  # of inputs that are no longer there
-        if name.startswith("records-") and name not in listed:
+    for name in out.names(below=False):  # of inputs that are no longer there
+        if _SHARD.fullmatch(name) and name not in listed:
             out.remove(name)
     return report
 

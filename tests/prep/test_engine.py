@@ -118,7 +118,7 @@ def test_resumes_by_part(videos, tmp_path):
     with pytest.raises(Killed):
         run(videos, out, progress=kill)
     assert not (out / MANIFEST).exists()
-    (out / "parts" / ".00001.arrayrecord.0.tmp").write_bytes(b"half a part")
+    (out / "parts" / f".00001.arrayrecord.{'0' * 32}.tmp").write_bytes(b"half a part")
     first = (out / "parts" / "00000.arrayrecord").stat().st_mtime_ns
     run(videos, out)
     assert snapshot(out) == whole
@@ -141,6 +141,26 @@ def test_a_new_video_is_added(videos, tmp_path):
     write_video(folder / "b.mp4", [100] * 12)
     run(folder, tmp_path / "out")
     assert len(ShardSource(tmp_path / "out")) == 4
+
+
+def test_files_of_others_are_left_alone(videos, tmp_path):
+    run(videos, tmp_path / "records-old")
+    others = {"download.tmp", "parts/download.tmp", "records-00007.txt", "records-1", "below/records-00007.arrayrecord"}
+    for name in others:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    before = snapshot(tmp_path)
+    run(videos, tmp_path)
+    assert before.items() <= snapshot(tmp_path).items()
+    verify(tmp_path / "records-old")
+
+
+def test_the_shards_of_inputs_that_are_gone_are_removed(videos, tmp_path):
+    folder = write_videos(tmp_path / "videos", 3)
+    run(folder, tmp_path / "out")
+    (folder / "02.mp4").unlink()
+    run(folder, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").glob("records-*")] == ["records-00000.arrayrecord"]
 
 
 def test_a_folder_has_one_writer(videos, tmp_path):

@@ -44,7 +44,9 @@ class Folder:
         return Folder(f"{self.address}/{name}")
 
     def _remote(self) -> tuple[fsspec.AbstractFileSystem, str]:
-        return fsspec.core.url_to_fs(self.address)
+        files, root = fsspec.core.url_to_fs(self.address)
+        files.invalidate_cache()  # of listings: other processes write here too
+        return files, root
 
     def _path(self, name: str) -> Path:
         return Path(self.address) / name

@@ -1,8 +1,54 @@
 """Folders at addresses and on this machine: what is seen of others' files, and that they are left alone."""
 
+import fsspec
 import pytest
+from fsspec import AbstractFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from adiff_jax.data.storage import Folder
+
+
+class ListedFileSystem(MemoryFileSystem):
+    """Answers from the listings that it made before, as those of object stores do."""
+
+    protocol = "listed"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.removeprefix("listed:/"))
+
+    def ls(self, path, detail=True, **kwargs):
+        path = self._strip_protocol(path)
+        if path not in self.dircache:
+            self.dircache[path] = super().ls(path)
+        return self.dircache[path] if detail else [entry["name"] for entry in self.dircache[path]]
+
+    def info(self, path, **kwargs):
+        listing = self._ls_from_cache(path := self._strip_protocol(path))
+        return super().info(path) if listing is None else listing[0]
+
+    exists, isfile = AbstractFileSystem.exists, AbstractFileSystem.isfile
+
+    def invalidate_cache(self, path=None):
+        self.dircache.clear()
+
+
+def test_what_other_processes_write_and_remove_is_seen(tmp_path):
+    fsspec.register_implementation("listed", ListedFileSystem, clobber=True)
+    root = f"/{tmp_path.name}"
+    here, there = fsspec.filesystem("listed"), fsspec.filesystem("memory")  # the same files, of two processes
+    there.pipe({f"{root}/first": b"1"})
+    folder = Folder(f"listed:/{root}")
+    here.ls(root)
+    there.pipe({f"{root}/second": b"22"})
+    assert not here.exists(f"{root}/second")
+    assert folder.exists("second")
+    here.ls(root)
+    there.rm_file(f"{root}/first")
+    assert folder.read_text("first") is None
+    here.ls(root)
+    there.pipe({f"{root}/third": b"333"})
+    assert folder.names() == ["second", "third"]
 
 
 @pytest.mark.parametrize("address", ["", "memory://"])

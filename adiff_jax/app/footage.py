@@ -81,13 +81,12 @@ def video_footage(
             yield from itertools.islice(video, max_frames)
 
     with read_video(path) as video:
-        fps, width, height = video.fps, video.width, video.height
+        fps, width, height, audio = video.fps, video.width, video.height, (video.sound,)
     track = fill_missing(detector.video(frames(), face))
     if smooth and len(track) > 1:
         track = dataclasses.replace(track, points=smooth_landmarks(track.points, track.times))
     boxes = crop_track(track.points)
     points = normalise(track.points, boxes).astype(np.float32)
-    audio = (Sound(path),)
     footage = Footage(
         points, boxes, track.times, fps, width, height, audio, lambda: (frame.image for frame in frames())
     )

@@ -36,11 +36,13 @@ class Sound:
         path: a media file; one without sound is silent.
         begin: when its first video frame is shown, in seconds.
         end: from when on it is not heard, in seconds; None is its own end.
+        origin: that first frame's time on the file's own clock, in seconds; see `VideoReader.sound`.
     """
 
     path: Path
     begin: Fraction = Fraction(0)
     end: Fraction | None = None
+    origin: Fraction = Fraction(0)
 
 
 class AudioTrack:
@@ -127,8 +129,6 @@ class _File:
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{self.path}: its sound cannot be read ({error.strerror})") from error
         self.stream = next(iter(self._input.streams.audio), None)
-        video = next(iter(self._input.streams.video), None)
-        self._origin = video.start_time * video.time_base if video and video.start_time else Fraction(0)
 
     def __enter__(self) -> "_File":
         return self
@@ -143,7 +143,7 @@ class _File:
             for packet in self._input.demux(self.stream):
                 if packet.pts is not None and packet.pts > last:
                     last = packet.pts
-                    ticks = round(self._origin / packet.time_base)
+                    ticks = round(self.sound.origin / packet.time_base)
                     packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
                     yield packet
 
@@ -154,7 +154,7 @@ class _File:
         end = -math.inf
         with self._to_the_damage():
             for frame in self._resampled(layout):
-                at = first + round((frame.pts * frame.time_base - self._origin) * _AAC_RATE)
+                at = first + round((frame.pts * frame.time_base - self.sound.origin) * _AAC_RATE)
                 at = end if abs(at - end) < _ROUNDING else at
                 wave = frame.to_ndarray()
                 end = at + wave.shape[1]

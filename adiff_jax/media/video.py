@@ -57,6 +57,7 @@ class VideoReader:
         width, height: size of the upright frames, in pixels.
         duration: seconds, as the header says; None when it does not.
         has_audio: whether there is sound.
+        sound: what is heard, from the first frame on.
         missing: how many frames fewer could be read than the header says; known after the last one.
     """
 
@@ -88,6 +89,8 @@ class VideoReader:
                 most = megapixels(limits.frame_pixels)
                 raise MediaError(f"{self.path}: the video has no frame that can be decoded, of up to {most}")
             self._start = self._first.time or 0.0  # on the file's own clock
+            origin = self._first.pts * self._first.time_base if self._first.pts else Fraction(0)
+            self.sound = Sound(self.path, origin=origin)
             self.height, self.width = self._image(self._first).shape[:2]
             self._stack = stack.pop_all()
 

@@ -1,10 +1,11 @@
 """The export: the driver's frames, times and sound; labelled; all files or none."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import c2pa
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from adiff_jax.app.consent import Consent
 from adiff_jax.app.export import SHEET_COLUMNS, export
+from adiff_jax.app.footage import video_footage
 from adiff_jax.app.inputs import Driving, Source
 from adiff_jax.app.manifest import read_manifest
 from adiff_jax.app.pipeline import GeneratedVideo
@@ -20,8 +22,9 @@ from adiff_jax.app.provenance import LABEL, stamp
 from adiff_jax.app.signing import SigningError
 from adiff_jax.media.comments import read_comment
 from adiff_jax.media.errors import MediaError
+from adiff_jax.media.landmarks import FaceLandmarks, LandmarkDetector
 from adiff_jax.media.pictures import read_picture
-from adiff_jax.media.video import read_video
+from adiff_jax.media.video import Frame, read_video
 
 SIZE = 64
 
@@ -63,6 +66,19 @@ def reenactment(num_frames: int = 12, fails_at: int | None = None, times: np.nda
         decode=decode,
         digests={"bundle": "ab" * 32},
     )
+
+
+class Somebody(LandmarkDetector):
+    """Sees a face in every frame."""
+
+    def __init__(self) -> None:
+        pass
+
+    def video(self, frames: Iterable[Frame], face: int | None = None) -> FaceLandmarks:
+        times = np.array([frame.time for frame in frames])
+        points = np.random.default_rng(0).uniform(10, 50, (len(times), 478, 3)).astype(np.float32)
+        blendshapes, pose = (np.zeros((len(times), *shape), np.float32) for shape in ((52,), (4, 4)))
+        return FaceLandmarks(points, blendshapes, pose, np.ones(len(times), bool), times)
 
 
 def test_files_and_their_contents(tmp_path: Path) -> None:
@@ -130,6 +146,21 @@ def test_times_of_the_driver_are_kept(tmp_path: Path) -> None:
     times = 0.5 + np.array([0.0, 0.04, 0.12, 0.16, 0.4])
     with read_video(export(reenactment(5, times=times), tmp_path / "out.mp4").video) as video:
         np.testing.assert_allclose([frame.time for frame in video], times - times[0], atol=1e-3)
+
+
+def test_sound_and_picture_of_a_driver_share_the_first_frame(tmp_path: Path) -> None:
+    path = tmp_path / "late.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = SIZE, SIZE, "yuv420p"
+        for index in range(5):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts = 10 + index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    footage, _ = video_footage(path, Somebody(), None, None, smooth=False)
+    assert footage.times[0] == 0
+    assert [sound.origin for sound in footage.audio] == [Fraction(2, 5)]
 
 
 def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:

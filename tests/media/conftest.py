@@ -53,14 +53,21 @@ def raw_video(tmp_path: Path) -> Callable[..., Path]:
         rotation: int = 0,
         tone: str | None = None,
         aspect: Fraction | None = None,
+        gop: int = 250,
+        transfer: int | None = None,
     ) -> Path:
-        """At 25 frames a second, `pts` in milliseconds; with `tone`, an audio codec, as much sound as video."""
+        """At 25 frames a second, `pts` in milliseconds; with `tone`, an audio codec, as much sound as video.
+
+        One frame in `gop` is a key frame; `transfer` is FFmpeg's number of a transfer function.
+        """
         path = tmp_path / name
         with av.open(str(path), "w", options={"movflags": "faststart"} if name.endswith("mp4") else {}) as container:
-            video = container.add_stream("libx264", rate=25, options={"crf": "1", "preset": "ultrafast"})
+            video = container.add_stream("libx264", rate=25, options={"crf": "1", "preset": "ultrafast", "g": str(gop)})
             video.height, video.width = frames[0].shape[:2]
             video.pix_fmt = "yuv444p"
             video.codec_context.time_base = Fraction(1, 1000)
+            if transfer:
+                video.codec_context.color_trc = transfer
             if aspect:
                 video.codec_context.sample_aspect_ratio = aspect
             if rotation:
@@ -82,6 +89,28 @@ def raw_video(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> Callable[..., Path]:
+    """Cuts a file at any frame without encoding it anew."""
+
+    def copy(path: Path, start: Fraction, *, hide: bool) -> Path:
+        """From `start` seconds on; `hide` keeps what is before, with an MP4's edit list that says not to show it."""
+        shorter = path.with_stem("cut")
+        with av.open(str(path)) as container, av.open(str(shorter), "w") as output:
+            streams = {stream.index: output.add_stream_from_template(stream) for stream in container.streams}
+            for packet in container.demux():
+                if packet.pts is None or (not hide and packet.pts * packet.time_base < start):
+                    continue
+                if hide:
+                    ticks = round(start / packet.time_base)
+                    packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+                packet.stream = streams[packet.stream_index]
+                output.mux(packet)
+        return shorter
+
+    return copy
 
 
 @pytest.fixture

@@ -132,6 +132,19 @@ def test_time_stamps_in_whole_milliseconds_do_not_crackle(tmp_path, gradient):
     assert snr(wave[4800:-4800]) > 25
 
 
+@pytest.mark.parametrize(("name", "tone"), [("a.ts", "aac"), ("a.mkv", "aac"), ("a.mkv", "flac")])
+def test_sound_is_in_step_with_the_first_frame_that_can_be_decoded(raw_video, cut, tmp_path, gradient, name, tone):
+    # Cut at 0.4 s, of which nothing is seen up to the key frame at 0.48 s; heard from 0.5 s on.
+    driver = cut(raw_video(gradient(50), name, tone=tone, gop=12), Fraction(2, 5), hide=False)
+    with read_video(driver) as video, VideoWriter(tmp_path / "b.mp4", 25, (96, 64), audio=[video.sound]) as writer:
+        frames = list(video)
+        for frame in frames:
+            writer.write(frame.image, frame.time)
+    assert (len(frames), frames[0].time) == (38, 0)
+    wave, _ = sound(tmp_path / "b.mp4")
+    assert onset(wave) == pytest.approx(0.02, abs=0.01)
+
+
 def joined(folder, *layouts):
     """Seconds of 440 Hz in one MPEG-TS; each begins before the last packet of the one before ends."""
     parts = [sine(folder / f"{start}.ts", "mp2", layout, start) for start, layout in enumerate(layouts)]

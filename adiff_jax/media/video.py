@@ -53,7 +53,7 @@ class VideoReader:
 
     Attributes:
         fps: average frames a second.
-        num_frames: as the file's header says or implies; None when it does not.
+        num_frames: that are shown, as the file's header says or implies; None when it does not.
         width, height: size of the upright frames, in pixels.
         duration: seconds, as the header says; None when it does not.
         has_audio: whether there is sound.
@@ -77,7 +77,8 @@ class VideoReader:
             stream.thread_type = "AUTO"
             self.fps = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self.duration = _header_duration(self._container, stream)
-            self.num_frames = stream.frames or (round(self.duration * self.fps) if self.duration else None)
+            self._counted = _header_frames(self._container, stream)
+            self.num_frames = self._counted or (round(self.duration * self.fps) if self.duration else None)
             self.has_audio = bool(self._container.streams.audio)
             self._refuse_long(self.duration or 0)
             self.missing = 0
@@ -121,9 +122,9 @@ class VideoReader:
             self._refuse_long(time)
             yield Frame(self._image(frame), time)
             frame = next(self._decoded, None)
-        if self._stream.frames and count < self._stream.frames and not self._jumped:
-            self.missing = self._stream.frames - count
-            _log.warning("%s ends early: %d of %d frames can be read", self.path, count, self._stream.frames)
+        if self._counted and count < self._counted and not self._jumped:
+            self.missing = self._counted - count
+            _log.warning("%s ends early: %d of %d frames can be read", self.path, count, self._counted)
 
     def since(self, start: float) -> Iterator[Frame]:
         """The frames from `start` seconds on, in place of all; those before are jumped over where they are many."""
@@ -315,6 +316,13 @@ class VideoWriter:
         self._container.mux(self._stream.encode(None))
         if self._audio:
             self._audio.finish()
+
+
+def _header_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int:
+    """How many frames are shown, 0 if unknown: MP4 may store more, and hide them with an edit list."""
+    if "mp4" not in container.format.name.split(","):
+        return stream.frames
+    return min(stream.frames, sum(not entry.is_discard for entry in stream.index_entries))
 
 
 def _header_duration(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:

@@ -98,7 +98,10 @@ def cut(tmp_path: Path) -> Callable[..., Path]:
     def copy(path: Path, start: Fraction, *, hide: bool) -> Path:
         """From `start` seconds on; `hide` keeps what is before, with an MP4's edit list that says not to show it."""
         shorter = path.with_stem("cut")
-        with av.open(str(path)) as container, av.open(str(shorter), "w") as output:
+        with (
+            av.open(str(path)) as container,
+            av.open(str(shorter), "w", options={"movflags": "faststart"} if hide else {}) as output,
+        ):
             streams = {stream.index: output.add_stream_from_template(stream) for stream in container.streams}
             for packet in container.demux():
                 if packet.pts is None or (not hide and packet.pts * packet.time_base < start):

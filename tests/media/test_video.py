@@ -121,6 +121,37 @@ def test_a_video_that_ends_early_gives_what_there_is(raw_video, gradient, rng, c
     assert f"{count} of 20 frames" in caplog.text
 
 
+def test_frames_that_a_cut_hides_are_not_missing(raw_video, cut, gradient, caplog):
+    path = cut(raw_video(gradient(30), gop=20), Fraction(13, 25), hide=True)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == 30
+    with caplog.at_level(logging.WARNING), read_video(path) as video:
+        assert (video.num_frames, len(list(video)), video.missing) == (17, 17, 0)
+    assert not caplog.text
+
+
+def test_frames_that_an_end_hides_are_not_missing(raw_video, gradient, caplog):
+    path = raw_video(gradient(50), gop=10)
+    data = path.read_bytes()
+    length = data.index(b"elst") + 12  # of what is shown, in milliseconds; frames far after it have no packet
+    path.write_bytes(data[:length] + (800).to_bytes(4, "big") + data[length + 4 :])
+    with caplog.at_level(logging.WARNING), read_video(path) as video:
+        assert (video.num_frames, len(list(video)), video.missing) == (20, 20, 0)
+    assert not caplog.text
+
+
+def test_a_cut_that_is_truncated_too_misses_what_it_should_show(raw_video, cut, gradient, rng):
+    noise = [rng.integers(0, 255, image.shape, dtype=np.uint8) for image in gradient(30)]
+    path = cut(raw_video(noise, gop=20), Fraction(13, 25), hide=True)
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    path.write_bytes(data[: len(data) * 3 // 4])
+    with read_video(path) as video:
+        count = len(list(video))
+    assert 5 < count < 15
+    assert video.missing == 17 - count
+
+
 def test_damage_in_the_middle_is_an_error_that_says_where(raw_video, gradient, rng):
     noise = [rng.integers(0, 255, image.shape, dtype=np.uint8) for image in gradient(20)]
     path = raw_video(noise)

@@ -9,15 +9,16 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from adiff_jax.runtime import distributed
-from adiff_jax.train import STOPPED
+from adiff_jax.train import BUSY, STOPPED
 from adiff_jax.train.health import TrainingError
 from adiff_jax.train.loop import train
+from adiff_jax.train.start import BusyError
 
 USAGE = """usage: adiff train --config FILE[:ARGUMENT] --workdir FOLDER [--data SOURCE] [--config.OPTION=VALUE ...]
 
 Trains a model from a config, whose options --config.OPTION=VALUE changes: --config.steps=1000, --config.data.size=64.
 The top of the config file says what it is for, and with which ARGUMENT; configs/common.py has what all have in common.
-Exit codes: 0 finished, 75 stopped and saved (run it again to go on), 2 an error.
+Exit codes: 0 finished, 75 stopped and saved (run it again to go on), 69 another run is at work there, 2 an error.
 
 {flags}
 
@@ -29,7 +30,7 @@ _DATA = flags.DEFINE_string("data", None, "Folder of records or synthetic:N[:SEE
 
 
 def main(argv: Sequence[str]) -> int:
-    """Trains; returns 0 when finished, 75 (EX_TEMPFAIL) when stopped and saved, 2 after a one-line error."""
+    """Trains; returns 0 when finished, 75 (EX_TEMPFAIL) when stopped and saved, 69 or 2 after a one-line error."""
     logging.set_verbosity(logging.WARNING)  # libraries; the loop prints its own lines
     config = _CONFIG.value
     if _DATA.value is not None:
@@ -45,6 +46,9 @@ def main(argv: Sequence[str]) -> int:
             )
         distributed.start()
         return 0 if train(config, Path(_WORKDIR.value)) else STOPPED
+    except BusyError as error:
+        _complain(error)
+        return BUSY
     except (ValueError, OSError, TrainingError) as error:
         return _complain(error)
 

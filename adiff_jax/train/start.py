@@ -33,12 +33,16 @@ from adiff_jax.weights.tensors import load_tensors
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
+class BusyError(ValueError):
+    """Another run is at work in the run directory."""
+
+
 @contextlib.contextmanager
 def hold(workdir: Path) -> Iterator[None]:
     """Keeps other runs out of a run directory, made if it is not there, until this one ends in whatever way.
 
     Raises:
-        ValueError: on every host, if another run is at work there.
+        BusyError: on every host, if another run is at work there.
     """
     lock, problem = filelock.FileLock(workdir / "run.lock"), None
     if is_leader():
@@ -46,8 +50,11 @@ def hold(workdir: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            problem = ValueError(f"another run is at work in {workdir}: wait for its end, or choose another --workdir")
-    share(problem)
+            problem = BusyError(f"another run is at work in {workdir}: wait for its end, or choose another --workdir")
+    try:
+        share(problem)
+    except ValueError as error:
+        raise BusyError(str(error)) from None
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from launch.sweep.places import STOPPED, jobset, run_here, submit_to_slurm
+from launch.sweep.places import jobset, run_here, submit_to_slurm
 from launch.sweep.plan import Sweep, load_sweep
 from launch.sweep.report import draw, make_report
 
@@ -34,7 +34,7 @@ class Options:
         jobs: runs at a time.
         only: do the run of this number alone; what Slurm and Kubernetes call.
         report: do nothing but the table and the plot.
-        sbatch: options for sbatch, such as --partition=gpu.
+        sbatch: an option for sbatch, such as --sbatch=--partition=gpu; may be given several times.
     """
 
     file: Annotated[Path, tyro.conf.Positional]
@@ -43,11 +43,14 @@ class Options:
     jobs: int = 1
     only: int | None = None
     report: bool = False
-    sbatch: tuple[str, ...] = ()
+    sbatch: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
 
 
 def main() -> int:
-    """Returns 0 if all is done or submitted, 75 if stopped and to be continued, 1 if a run failed, 2 after an error."""
+    """Returns 0 if all is done or submitted, 75 if stopped and to be continued, 1 if a run failed, 2 after an error.
+
+    A run that was killed, or that another process is at work on, stays open; see `run_here` for what is returned then.
+    """
     words = sys.argv[1:]
     own, arguments = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     options = tyro.cli(Options, args=own, description=__doc__)
@@ -73,14 +76,12 @@ def act(options: Options, sweep: Sweep, arguments: list[str]) -> int:
         print(submit_to_slurm(sweep, options.out, arguments, options.jobs, options.sbatch))
         return 0
     chosen = sweep.runs if options.only is None else [sweep.runs[options.only]]
-    finished = True
+    code = 0
     if not options.report:
-        finished = run_here(sweep, [run for run in chosen if run.exit_code is None], arguments, options.jobs)
+        code = run_here(sweep, [run for run in chosen if run.exit_code is None], arguments, options.jobs)
     if options.only is None:
         write(load_sweep(options.file, options.out), options.out)
-    if not finished:
-        return STOPPED
-    return 1 if any(run.exit_code for run in chosen) else 0
+    return code or int(any(run.exit_code for run in chosen))
 
 
 def write(sweep: Sweep, out: Path) -> None:

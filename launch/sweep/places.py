@@ -10,22 +10,24 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
-from adiff_jax.train import STOPPED
+from adiff_jax.train import BUSY, STOPPED
 from launch.sweep.plan import Run, Sweep
 
 LAUNCH = Path(__file__).resolve().parent.parent
 POLL = 0.2  # seconds
 
 
-def run_here(sweep: Sweep, runs: Sequence[Run], arguments: Sequence[str], jobs: int) -> bool:
+def run_here(sweep: Sweep, runs: Sequence[Run], arguments: Sequence[str], jobs: int) -> int:
     """Does runs as processes of this machine, so many at a time; what they print goes to `log.txt` in each directory.
 
-    SIGINT and SIGTERM are passed on, so that runs save where they are.
+    SIGINT and SIGTERM are passed on, so that runs save where they are. A run that was killed, or that another process
+    is at work on, stays open.
 
     Returns:
-        False if it was stopped and is to be continued.
+        0 if all came to an end, 75 if it was stopped and is to be continued; else what one of the open runs ended
+        with: 128 and the number of the signal that killed it, or 69.
     """
-    waiting, running = list(runs), {}
+    waiting, running, left = list(runs), {}, []
     bar = tqdm(desc="sweep", total=len(sweep.runs), initial=len(sweep.runs) - len(runs), unit=" runs")
     with _passing_on(running) as stopped, bar:
         while (waiting and not stopped) or running:
@@ -42,14 +44,18 @@ def run_here(sweep: Sweep, runs: Sequence[Run], arguments: Sequence[str], jobs: 
                 if code is None:
                     continue
                 del running[run]
-                if code == STOPPED or code < 0:  # saved, or killed: to be continued
-                    continue
-                run.conclude(code)
-                bar.update()
-                if code:
+                killed, code = code < 0, abs(code) + 128 * (code < 0)  # as a shell has it
+                if killed or code in (STOPPED, BUSY):
+                    left.append(code)
+                else:
+                    run.conclude(code)
+                    bar.update()
+                if code not in (0, STOPPED):
                     tqdm.write(f"{run.name} failed with exit code {code}: {_last_line(run.directory / 'log.txt')}")
             time.sleep(POLL)
-    return all(run.exit_code is not None for run in runs)
+        if stopped and (left or waiting):
+            return STOPPED
+    return max(left, default=0)
 
 
 def submit_to_slurm(sweep: Sweep, out: Path, arguments: Sequence[str], jobs: int, options: Sequence[str]) -> str:

@@ -7,8 +7,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import tyro
 
-from launch.sweep.places import STOPPED, run_here
+from adiff_jax.train import BUSY, STOPPED
+from launch.sweep.__main__ import Options
+from launch.sweep.places import run_here
 from launch.sweep.plan import Run, load_sweep
 from launch.sweep.report import draw, make_report, result
 
@@ -33,6 +36,10 @@ signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
 (run / "started").open("a").write("x")
 if options["config.batch_size"] == options.get("fail"):
     sys.exit("error: no such batch")
+if options["config.batch_size"] == options.get("killed"):
+    os.kill(os.getpid(), signal.SIGKILL)
+if options["config.batch_size"] == options.get("busy"):
+    sys.exit(69)
 for step in range(done + 1, 5):
     loss = float(options["config.optimizer.learning_rate"]) + step / 100
     file.open("a").write(json.dumps({"step": step, "loss": loss, "samples_per_second": 8.0}) + "\\n")
@@ -108,18 +115,33 @@ def test_all_sweeps_fit_their_configs(root: Path, tmp_path: Path) -> None:
 
 def test_runs_are_done_once(file: Path, tmp_path: Path) -> None:
     sweep = load_sweep(file, tmp_path / "out")
-    assert run_here(sweep, sweep.runs[:2], [], jobs=2)
-    assert run_here(sweep, sweep.open, [], jobs=3)
+    assert run_here(sweep, sweep.runs[:2], [], jobs=2) == 0
+    assert run_here(sweep, sweep.open, [], jobs=3) == 0
     assert not sweep.open
     assert {(run.directory / "started").read_text() for run in sweep.runs} == {"x"}
 
 
 def test_a_failed_run_is_told_and_not_done_again(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     sweep = load_sweep(file, tmp_path / "out")
-    assert run_here(sweep, sweep.runs, ["--fail=4"], jobs=3)
+    assert run_here(sweep, sweep.runs, ["--fail=4"], jobs=3) == 0
     assert [run.exit_code for run in sweep.runs] == [0, 1] * 3
     assert "failed with exit code 1: error: no such batch" in capsys.readouterr().out
     assert "(failed with 1)" in make_report(sweep).markdown()
+
+
+@pytest.mark.parametrize(("how", "code"), [("killed", 128 + signal.SIGKILL), ("busy", BUSY)])
+def test_a_run_that_was_killed_or_is_at_work_elsewhere_stays_open(
+    how: str, code: int, file: Path, tmp_path: Path
+) -> None:
+    sweep = load_sweep(file, tmp_path / "out")
+    assert run_here(sweep, sweep.runs[:2], [f"--{how}=4"], jobs=2) == code != STOPPED
+    assert [run.exit_code for run in sweep.runs[:2]] == [0, None]
+    assert run_here(sweep, sweep.runs[:2], [], jobs=2) == 0
+
+
+def test_options_of_sbatch_add_up(file: Path, tmp_path: Path) -> None:
+    words = [str(file), f"--out={tmp_path}", "--sbatch=--gpus=1", "--sbatch=--cpus-per-task=16"]
+    assert tyro.cli(Options, args=words).sbatch == ("--gpus=1", "--cpus-per-task=16")
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(file: Path, tmp_path: Path, root: Path) -> None:
@@ -134,7 +156,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(file: Path, tmp_path: Pat
             sys.executable, {str(tmp_path / "training.py")!r}, *command(self, config, arguments)[3:]
         ]
         sweep = load_sweep(Path({str(file)!r}), Path({str(out)!r}))
-        sys.exit(0 if run_here(sweep, sweep.open, ["--pause=0.5"], jobs=2) else {STOPPED})
+        sys.exit(run_here(sweep, sweep.open, ["--pause=0.5"], jobs=2))
     """
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], cwd=root, env=dict(os.environ))
     while not (list(out.glob("*/outcome.json")) and len(list(out.glob("*/metrics.jsonl"))) > 2):
@@ -145,7 +167,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(file: Path, tmp_path: Pat
     finished = {run.name for run in sweep.runs if run.exit_code == 0}
     assert 0 < len(finished) < 6
 
-    assert run_here(sweep, sweep.open, [], jobs=3)
+    assert run_here(sweep, sweep.open, [], jobs=3) == 0
     for run in sweep.runs:
         steps = [json.loads(line)["step"] for line in (run.directory / "metrics.jsonl").read_text().splitlines()]
         assert steps == [1, 2, 3, 4]  # nothing twice, nothing missing

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from adiff_jax.runtime.checkpoints import Checkpoints
+from adiff_jax.train import BUSY
+from adiff_jax.train.start import hold
 
 TINY = ["--config=configs/autoencoder.py:small128,tiny", "--config.steps=8"]
 
@@ -73,6 +75,14 @@ def test_errors_are_one_line(start: Callable, options: list[str], message: str) 
     assert process.returncode == 2
     assert message in error.splitlines()[-1]
     assert "Traceback" not in error
+
+
+def test_another_run_at_work_has_an_exit_code_of_its_own(start: Callable, tmp_path: Path) -> None:
+    with hold(tmp_path / "run"):
+        process = start("run", *TINY)
+        error = finish(process)
+    assert process.returncode == BUSY
+    assert "another run is at work" in error.splitlines()[-1]
 
 
 def test_help_lists_the_flags(root: Path) -> None:

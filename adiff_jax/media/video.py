@@ -6,11 +6,13 @@ colours, which every browser plays.
 """
 
 import contextlib
+import functools
 import logging
 import math
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
 
 import av
@@ -28,6 +30,7 @@ _log = logging.getLogger(__name__)
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 _BT709 = 1  # in each of FFmpeg's enumerations of colour properties
+_HDR = (16, 18)  # PQ and HLG, in FFmpeg's enumeration of transfer functions
 _NEAR = 5.0  # seconds that are decoded rather than jumped over
 _FINEST_TICK = 90_000  # ticks a second, of MPEG's clock
 _ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -48,8 +51,9 @@ class Frame(NamedTuple):
 class VideoReader:
     """The frames of a video, once, in order; a context manager that closes the file.
 
-    Rotation metadata and non-square pixels are applied, so that frames are upright and `width` x `height`. A frame
-    whose timestamp is missing, or not later than the one before, is placed one frame period after it.
+    Rotation metadata and non-square pixels are applied, and frames of another size than the first are scaled to it, so
+    that all are upright and `width` x `height`. A frame whose timestamp is missing, or not later than the one before,
+    is placed one frame period after it. HDR is read as if it were SDR, with a warning.
 
     Attributes:
         fps: average frames a second.
@@ -92,7 +96,10 @@ class VideoReader:
             self._start = self._first.time or 0.0  # on the file's own clock
             origin = self._first.pts * self._first.time_base if self._first.pts else Fraction(0)
             self.sound = Sound(self.path, origin=origin)
+            self._stored = self._squared(self._first)
             self.height, self.width = self._image(self._first).shape[:2]
+            if self._first.color_trc in _HDR:
+                _warn_of_hdr(self.path)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> "VideoReader":
@@ -176,14 +183,18 @@ class VideoReader:
                 count += 1
                 yield frame
 
+    def _squared(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Width and height before rotation, in square pixels."""
+        return max(1, round(frame.width * (self._stream.sample_aspect_ratio or 1))), frame.height
+
     def _image(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
         unlabelled = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
-        aspect = self._stream.sample_aspect_ratio or 1
-        width = max(1, round(frame.width * aspect))
-        self._refuse_large(width * frame.height)
+        self._refuse_large(math.prod(self._squared(frame)))
+        width, height = self._stored
         rgb = self._reformatter.reformat(
             frame,
             width=width,
+            height=height,
             format="gbrp",  # planes: the same values as rgb24, three times as fast
             src_colorspace=unlabelled if frame.colorspace == _UNSPECIFIED else None,
             dst_color_range=ColorRange.JPEG,
@@ -316,6 +327,16 @@ class VideoWriter:
         self._container.mux(self._stream.encode(None))
         if self._audio:
             self._audio.finish()
+
+
+@functools.lru_cache  # once per file: each is opened several times
+def _warn_of_hdr(path: Path) -> None:
+    _log.warning(
+        "%s is HDR, which is read as if it were SDR: its colours will be dull; convert it first, with "
+        "ffmpeg -i IN -vf zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable,"
+        "zscale=t=bt709:m=bt709:r=tv,format=yuv420p OUT",
+        path,
+    )
 
 
 def _header_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int:

@@ -91,6 +91,37 @@ def test_pixels_that_are_not_square_are_stretched(raw_video, gradient):
         assert next(iter(video)).image.shape == (64, 128, 3)
 
 
+def test_frames_of_another_size_are_scaled_to_the_first(tmp_path):
+    path = tmp_path / "a.ts"  # streams one after the other, as from a call whose connection got better
+    for width, height in ((96, 64), (192, 128), (48, 32)):
+        y, x = np.mgrid[:height, :width]
+        image = np.stack([255 * x / width, 255 * y / height, 90 + 0 * x], axis=-1).astype(np.uint8)
+        with av.open(str(tmp_path / "part.ts"), "w") as container:
+            stream = container.add_stream("mpeg2video", rate=25, options={"qscale": "1"})
+            stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", 10**7
+            for _ in range(10):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode(None))
+        with path.open("ab") as file:
+            file.write((tmp_path / "part.ts").read_bytes())
+    with read_video(path) as video:
+        assert (video.width, video.height) == (96, 64)
+        frames = [frame.image for frame in video]
+    assert len(frames) > 20  # of 30: the decoder drops one at each change
+    # The same gradient, whose steps are 3 and 4 levels at the first size, and twice that at the last.
+    assert max(abs(frame.astype(int) - frames[0]).mean() for frame in frames) < 2
+
+
+@pytest.mark.parametrize(("transfer", "warnings"), [(16, 1), (18, 1), (1, 0), (None, 0)])
+def test_hdr_is_said_once(raw_video, gradient, caplog, transfer, warnings):
+    path = raw_video(gradient(2), transfer=transfer)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            with read_video(path) as video:
+                assert len(list(video)) == 2
+    assert caplog.text.count("is HDR") == warnings
+
+
 def test_memory_does_not_grow_with_the_video(raw_video, tmp_path):
     frames = [np.full((256, 256, 3), index, np.uint8) for index in range(120)]
     path = raw_video(frames)

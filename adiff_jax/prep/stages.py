@@ -110,7 +110,7 @@ def segments(found: Bool[np.ndarray, "F"], shortest: int, longest: int) -> list[
 def video_clips(item: Item, detector: LandmarkDetector, options: PrepareOptions) -> tuple[Outcome, list[ClipRecord]]:
     """The records of one entry of a manifest, and what became of the rest of it.
 
-    The video is read twice, so that at most one clip of small crops is in memory.
+    The video is read twice, so that the crops of one clip at most are in memory; the records of all are, as JPEG.
     """
     if not item.path:
         return Outcome(item.id, "missing", f"there is no video for {item.source or item.id}"), []

@@ -169,7 +169,7 @@ def examine(workload: Workload, topology: Topology, name: str, full: bool) -> Fi
         seconds={
             "matrix units": program.flops / chip.flops,
             "memory": program.hbm_bytes / chip.hbm,
-            "links": sum(sent.values()) / chip.link,
+            "links": sum(sent.values()) / topology.link,
         },
         examples=workload.examples,
         runs=workload.runs,

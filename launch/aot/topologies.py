@@ -47,6 +47,8 @@ class Chip:
         link: bytes a second that a chip sends in a collective along one axis of the mesh: on a TPU both directions of
             one ring of wires, on a GPU all of NVLink one way.
         price: US dollars an hour, on demand, as an assumption; see `launch/README.md`.
+        network: bytes a second that a GPU sends to other machines, at best: 400 Gb/s a GPU for an H100. None for a TPU,
+            whose wires join all machines of a slice.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Chip:
     hbm: float
     link: float
     price: float
+    network: float | None = None
 
 
 CHIPS = {
@@ -62,7 +65,7 @@ CHIPS = {
     "v5e": Chip("TPU v5e", 15.75 * GIB, 197e12, 0.819e12, 2 * 45e9, 1.20),
     "v5p": Chip("TPU v5p", 95.74 * GIB, 459e12, 2.765e12, 2 * 90e9, 4.20),
     "v6e": Chip("TPU v6e", 31.25 * GIB, 918e12, 1.640e12, 2 * 90e9, 2.70),
-    "h100": Chip("H100 SXM", 0.95 * 79 * GIB, 989e12, 3.35e12, 450e9, 11.06),
+    "h100": Chip("H100 SXM", 0.95 * 79 * GIB, 989e12, 3.35e12, 450e9, 11.06, network=50e9),
 }
 
 
@@ -74,16 +77,23 @@ class Topology:
         name: as given, such as `v5e:16x16`.
         chip: what each of them is.
         devices: as JAX sees them; nothing can run on them.
+        machines: that a network joins; a TPU slice is one.
     """
 
     name: str
     chip: Chip
     devices: tuple[jax.Device, ...]
+    machines: int = 1
 
     @property
     def is_tpu(self) -> bool:
         """Whether it is a TPU slice."""
         return self.devices[0].platform == "tpu"
+
+    @property
+    def link(self) -> float:
+        """Bytes a second that a device sends in a collective: by the network, as if all of it left the machine."""
+        return self.chip.link if self.machines == 1 else self.chip.network
 
 
 def prepare_environment() -> None:
@@ -121,7 +131,8 @@ def get_topology(name: str) -> Topology:
     except (RuntimeError, NotImplementedError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"no compiler for {name}: {reason} (its compiler comes with the extra {extra})") from error
-    return Topology(name, CHIPS[kind], tuple(found.devices))
+    machines = int(shape.partition("x")[0]) if kind == "h100" else 1
+    return Topology(name, CHIPS[kind], tuple(found.devices), machines)
 
 
 def _text(message: dict, indent: str = "") -> str:

@@ -72,6 +72,14 @@ def test_a_topology_that_is_not_one_is_refused() -> None:
         get_topology("v5e")
 
 
+def test_gpus_of_several_machines_are_joined_by_the_network() -> None:
+    devices = tuple(jax.devices("cpu"))
+    assert Topology("h100:1x8", CHIPS["h100"], devices).link == CHIPS["h100"].link
+    assert Topology("h100:4x8", CHIPS["h100"], devices, machines=4).link == CHIPS["h100"].network < CHIPS["h100"].link
+    for name, chip in CHIPS.items():
+        assert (chip.network is None) == (name != "h100")
+
+
 def test_a_step_on_one_device_needs_its_state_and_sends_nothing() -> None:
     config = get_config("xl,tiny")
     config.model.dtype, config.batch_size = "bfloat16", 8

@@ -183,9 +183,10 @@ def _run(
 
     ordered = [made[index] for index in range(len(shards))]
     plans = _plans(ordered, options)
-    redo = {index: shards[index] for index, plan in enumerate(plans) if _is_outdated(out, index, ordered[index], plan)}
-    for _ in make(out, redo):
-        pass
+    while redo := [index for index, plan in enumerate(plans) if _is_outdated(out, index, ordered[index], plan)]:
+        for index, part in make(out, {index: shards[index] for index in redo}):
+            ordered[index] = part  # may be another, where models do not give the same twice: this needs a new look
+        plans = _plans(ordered, options)
     written = [_shard(out, index, part, plan) for index, (part, plan) in enumerate(zip(ordered, plans, strict=True))]
     return _finish(out, job, ordered, plans, [shard for shard in written if shard])
 

@@ -85,6 +85,7 @@ def write_part(
     out: Folder, index: int, inputs: Sequence[Input], attempts: Iterable[Attempt], encoders: Encoders
 ) -> Part:
     """Encodes the clips of a part and writes it: records first, then the note that makes them count."""
+    out.remove(_note(index))  # of records that were there before
     outcomes: list[Outcome] = []
     written = write_shard(out, part_file(index), _encoded(attempts, encoders, outcomes))
     part = Part(made_of(inputs), tuple(outcomes), written)

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from adiff_jax.data.synthetic.people import sample_person
 from adiff_jax.data.synthetic.render import region_masks
 from adiff_jax.media.landmarks import FaceLandmarks
 from adiff_jax.prep.engine import encode_records, prepare
+from adiff_jax.prep.options import DuplicateOptions
+from adiff_jax.prep.parts import Part
 from adiff_jax.prep.stages import Encoders
 
 SYNTHETIC = dataclasses.replace(OPTIONS, size=64, longest=3, shortest=1)
@@ -161,6 +164,28 @@ def test_the_shards_of_inputs_that_are_gone_are_removed(videos, tmp_path):
     (folder / "02.mp4").unlink()
     run(folder, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").glob("records-*")] == ["records-00000.arrayrecord"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_part_may_come_out_differently_when_it_is_made_again(tmp_path, monkeypatch, killed):
+    """Models on accelerators do not give the same numbers twice."""
+    rng = np.random.default_rng(0)
+    encoders = Encoders("test", moments=lambda frames: rng.random((len(frames), 4, 4, 3)))
+    options = dataclasses.replace(OPTIONS, duplicates=DuplicateOptions(), inputs_per_shard=1)
+    for frames in (5, 6):
+        write_video(tmp_path / "videos" / f"{frames}.mp4", [100] * frames)
+
+    def again():
+        return prepare(tmp_path / "videos", tmp_path / "out", options, detector=MeshDetector(), encoders=encoders)
+
+    assert [outcome.clips for outcome in again().outcomes] == [0, 1]
+    (tmp_path / "videos" / "6.mp4").unlink()  # 5.mp4 duplicates none any more
+    if killed:  # between the records and their note
+        with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+            patch.setattr(Part, "write", Mock(side_effect=InterruptedError))
+            again()
+    assert [outcome.clips for outcome in again().outcomes] == [1]
+    assert verify(tmp_path / "out").clips == 1
 
 
 def test_a_folder_has_one_writer(videos, tmp_path):

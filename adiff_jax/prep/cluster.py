@@ -14,18 +14,25 @@ from adiff_jax.data.schema import RecordError
 from adiff_jax.data.storage import Folder
 from adiff_jax.prep.inputs import Input
 from adiff_jax.prep.options import RayOptions
-from adiff_jax.prep.parts import Part, attempt, write_part
+from adiff_jax.prep.parts import Part, attempt, crashed, write_part
+from adiff_jax.prep.pool import Pool
 from adiff_jax.prep.stages import Encoders
 
 Row = dict[str, Any]
 
 
 class _Make:
-    """An actor that makes the clips of parts."""
+    """An actor that makes the clips of parts, in a process of its own that may die of an input.
+
+    Ray would start an actor again that died, with the same input, for ever.
+    """
+
+    def __init__(self):
+        self._pool = Pool(1, isolated=True)
 
     def __call__(self, row: Row) -> Row:
-        inputs = pickle.loads(row["inputs"])
-        return row | {"attempts": pickle.dumps([attempt(item) for item in inputs])}
+        attempts = self._pool.map(attempt, pickle.loads(row["inputs"]), crashed)
+        return row | {"attempts": pickle.dumps(list(attempts))}
 
 
 class _Write:

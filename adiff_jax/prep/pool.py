@@ -18,14 +18,16 @@ _ATTEMPTS = 2  # alone, before a task is given up
 
 
 class Pool:
-    """A context with worker processes; with one worker the work is done in this process.
+    """A context with worker processes; with one worker the work is done in this process, unless it must not die of it.
 
     Args:
         workers: number of processes.
+        isolated: one worker, too, is a process of its own.
     """
 
-    def __init__(self, workers: int):
+    def __init__(self, workers: int, isolated: bool = False):
         self._workers = workers
+        self._here = workers <= 1 and not isolated
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Pool":
@@ -43,7 +45,7 @@ class Pool:
             tasks: read as they are needed.
             given_up: the result of a task whose worker died every time.
         """
-        if self._workers <= 1:
+        if self._here:
             yield from map(function, tasks)
             return
         tasks = iter(tasks)

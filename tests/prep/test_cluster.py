@@ -1,19 +1,24 @@
 """The same bytes from a Ray cluster as from this process, also when it loses a process and a whole node."""
 
 import os
+import pickle
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from grey import OPTIONS, MeshDetector, encoders, snapshot, write_videos
 
 from adiff_jax.media.landmarks import FaceLandmarks
+from adiff_jax.prep.cluster import _Make
 from adiff_jax.prep.engine import prepare
+from adiff_jax.prep.inputs import Input, synthetic_inputs
 from adiff_jax.prep.options import RayOptions
+from adiff_jax.prep.parts import attempt, crashed
 
-PROCESS, NODE = 60, 100  # levels of grey: what befalls who works on such a video
+ACTOR, NODE = 60, 100  # levels of grey: what befalls who works on such a video
 
 ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # 15 by default: on a busy machine its processes would not get as far as their work
@@ -25,7 +30,7 @@ ENVIRONMENT = {
 
 
 class FatalDetector(MeshDetector):
-    """Kills its process at a video of one grey, and the node that its process belongs to at one of another; once each.
+    """Kills the actor that it works for at a video of one grey, and that actor's node at one of another; once each.
 
     What was done is told by files in `folder`.
     """
@@ -35,13 +40,18 @@ class FatalDetector(MeshDetector):
 
     def video(self, frames, face=None) -> FaceLandmarks:
         frames = list(frames)
-        for grey, victim in ((PROCESS, os.getpid()), (NODE, os.getppid())):
+        actor = os.getppid()
+        for grey, victim in ((ACTOR, actor), (NODE, _parent(actor))):
             killed = self._folder / str(grey)
             if abs(frames[0].image.mean() - grey) < 4 and not killed.exists():
                 killed.write_text(Path(f"/proc/{victim}/comm").read_text())
                 os.kill(victim, signal.SIGKILL)
-                time.sleep(60)  # processes of a lost node end by themselves
+                time.sleep(60)  # processes of a lost actor or node end by themselves
         return super().video(iter(frames), face)
+
+
+def _parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture
@@ -67,6 +77,15 @@ def nodes(root, monkeypatch) -> Iterator:
         nodes.shutdown()
 
 
+def test_an_input_that_kills_its_process_is_given_up():
+    sound = synthetic_inputs("synthetic:1:40", OPTIONS)[0]
+    deadly = Input("deadly", "", partial(os._exit, 1))
+    row = _Make()({"index": 3, "inputs": pickle.dumps([deadly, sound])})
+    attempts = pickle.loads(row["attempts"])
+    assert row["index"] == 3
+    assert attempts == [crashed(deadly), attempt(sound)]
+
+
 @pytest.mark.slow
 def test_a_lost_process_and_a_lost_node_lose_nothing_and_double_nothing(nodes, tmp_path):
     videos = write_videos(tmp_path / "videos", 8)
@@ -82,7 +101,7 @@ def test_a_lost_process_and_a_lost_node_lose_nothing_and_double_nothing(nodes, t
         ray=RayOptions(actors=2),
     )
     assert (killed / str(NODE)).read_text() == "raylet\n"
-    assert (killed / str(PROCESS)).read_text().startswith("ray::")
+    assert (killed / str(ACTOR)).read_text().startswith("ray::")
     assert sum(node["Alive"] for node in nodes()) == 2
     assert there == here
     assert snapshot(tmp_path / "there") == snapshot(tmp_path / "here")

@@ -7,11 +7,12 @@ moment goes on where it stopped, to the same bytes. Nothing in them depends on t
 """
 
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 
@@ -19,7 +20,7 @@ from adiff_jax.data.schema import ClipRecord, RecordError
 from adiff_jax.data.source import MANIFEST, Manifest, Shard, verify
 from adiff_jax.data.storage import Folder
 from adiff_jax.media.landmarks import LandmarkDetector
-from adiff_jax.prep.cluster import parts_on_ray
+from adiff_jax.prep.cluster import Cluster
 from adiff_jax.prep.duplicates import duplicates
 from adiff_jax.prep.identities import identities
 from adiff_jax.prep.inputs import Input, dealt, folder_inputs, manifest_inputs, record_shards, synthetic_inputs
@@ -71,7 +72,7 @@ def prepare(
 
     An input that cannot be used is noted with its reason in `report.json` and `report.html` and never stops the run.
     Run again after an interruption, it makes what is missing or changed; the result is that of one undisturbed run,
-    byte for byte.
+    byte for byte. Inputs at which it failed (`error`, `crash`) are tried once more by each run.
 
     Args:
         source: a folder of videos, searched through all its folders; a manifest, if `videos` is given; or
@@ -106,9 +107,9 @@ def prepare(
     if videos is not None:
         job |= {"videos": str(videos), "texts": texts and str(texts)}
     shards = dealt(inputs, options.inputs_per_shard)
-    make = _maker(engine, workers, ray, encoders)
+    maker = _maker(engine, workers, ray, encoders)
     with Folder(out).writer() as folder:
-        return _run(folder, job, shards, make, options, progress)
+        return _run(folder, job, shards, maker, options, progress)
 
 
 def encode_records(
@@ -133,37 +134,51 @@ def encode_records(
         duplicates=DuplicateOptions(duplicate_bits=-1),
         identities=IdentityOptions() if encoders.face else IdentityOptions(person_similarity=2.0),
     )
-    make = _maker(engine, workers, ray, encoders)
+    maker = _maker(engine, workers, ray, encoders)
     with Folder(out).writer() as folder:
-        return _run(folder, job, record_shards(records), make, options, progress)
+        return _run(folder, job, record_shards(records), maker, options, progress)
 
 
-Maker = Callable[[Folder, Mapping[int, Sequence[Input]]], Iterator[tuple[int, Part]]]
-"""Makes parts, by their numbers, in any order."""
+@runtime_checkable
+class Maker(Protocol):
+    """Where inputs are worked on."""
+
+    def parts(self, out: Folder, shards: Mapping[int, Sequence[Input]]) -> Iterator[tuple[int, Part]]:
+        """Makes parts, by their numbers, in any order."""
+
+    def outcomes(self, shards: Mapping[int, Sequence[Input]], deadly: bool) -> Iterator[tuple[int, list[Outcome]]]:
+        """Tries inputs, of which some may be deadly to processes, and writes nothing; by their parts, in any order."""
 
 
 def _maker(engine: Engine, workers: int, ray: RayOptions, encoders: Encoders) -> Maker:
-    if engine == "ray":
-        return lambda out, shards: parts_on_ray(out, shards, encoders, ray)
-    return lambda out, shards: _parts_here(out, shards, encoders, workers)
+    return Cluster(encoders, ray) if engine == "ray" else _Here(encoders, workers)
 
 
-def _parts_here(
-    out: Folder, shards: Mapping[int, Sequence[Input]], encoders: Encoders, workers: int
-) -> Iterator[tuple[int, Part]]:
-    """Makes parts with worker processes, which run ahead of this one over the borders of parts."""
-    with Pool(workers) as pool:
-        attempts = pool.map(attempt, (item for inputs in shards.values() for item in inputs), crashed)
-        for index, inputs in shards.items():
-            mine = (next(attempts) for _ in inputs)
-            yield index, write_part(out, index, inputs, mine, encoders)
+@dataclasses.dataclass(frozen=True)
+class _Here:
+    """This machine, with worker processes, which run ahead of this one over the borders of parts."""
+
+    encoders: Encoders
+    workers: int
+
+    def parts(self, out: Folder, shards: Mapping[int, Sequence[Input]]) -> Iterator[tuple[int, Part]]:
+        with Pool(self.workers) as pool:
+            attempts = pool.map(attempt, itertools.chain(*shards.values()), crashed)
+            for index, inputs in shards.items():
+                yield index, write_part(out, index, inputs, itertools.islice(attempts, len(inputs)), self.encoders)
+
+    def outcomes(self, shards: Mapping[int, Sequence[Input]], deadly: bool) -> Iterator[tuple[int, list[Outcome]]]:
+        with Pool(self.workers, isolated=deadly) as pool:
+            attempts = pool.map(attempt, itertools.chain(*shards.values()), crashed)
+            for index, inputs in shards.items():
+                yield index, [outcome for outcome, _ in itertools.islice(attempts, len(inputs))]
 
 
 def _run(
     out: Folder,
     job: dict[str, Any],
     shards: Sequence[Sequence[Input]],
-    make: Maker,
+    maker: Maker,
     options: PrepareOptions,
     progress: Progress | None,
 ) -> Report:
@@ -171,11 +186,12 @@ def _run(
     _claim(out, job)
     parts = {index: Part.read(out, index, inputs) for index, inputs in enumerate(shards)}
     made = {index: part for index, part in parts.items() if part and _is_there(out, index, part)}
+    _try_again(out, shards, made, maker)
     total, done = sum(map(len, shards)), sum(len(shards[index]) for index in made)
     missing = {index: inputs for index, inputs in enumerate(shards) if index not in made}
     if progress and done:
         progress(done, total)
-    for index, part in make(out, missing):
+    for index, part in maker.parts(out, missing):
         made[index] = part
         done += len(shards[index])
         if progress:
@@ -184,11 +200,30 @@ def _run(
     ordered = [made[index] for index in range(len(shards))]
     plans = _plans(ordered, options)
     while redo := [index for index, plan in enumerate(plans) if _is_outdated(out, index, ordered[index], plan)]:
-        for index, part in make(out, {index: shards[index] for index in redo}):
+        for index, part in maker.parts(out, {index: shards[index] for index in redo}):
             ordered[index] = part  # may be another, where models do not give the same twice: this needs a new look
         plans = _plans(ordered, options)
     written = [_shard(out, index, part, plan) for index, (part, plan) in enumerate(zip(ordered, plans, strict=True))]
     return _finish(out, job, ordered, plans, [shard for shard in written if shard])
+
+
+def _try_again(out: Folder, shards: Sequence[Sequence[Input]], made: dict[int, Part], maker: Maker) -> None:
+    """Tries each input once more that failed; a part that gets clips of one must be made anew, and leaves `made`."""
+    failed = {
+        index: [item for item, outcome in zip(shards[index], part.outcomes, strict=True) if outcome.failed]
+        for index, part in made.items()
+    }
+    failed = {index: inputs for index, inputs in failed.items() if inputs}
+    deadly = any(outcome.reason == "crash" for part in made.values() for outcome in part.outcomes)
+    for index, outcomes in maker.outcomes(failed, deadly):
+        part = made.pop(index)
+        if any(outcome.kept for outcome in outcomes):
+            continue
+        now = iter(outcomes)
+        both = tuple(next(now) if outcome.failed else outcome for outcome in part.outcomes)
+        made[index] = dataclasses.replace(part, outcomes=both)
+        if made[index] != part:
+            made[index].write(out, index)
 
 
 def _claim(out: Folder, job: dict[str, Any]) -> None:

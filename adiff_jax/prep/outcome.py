@@ -97,6 +97,11 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
     @property
+    def failed(self) -> bool:
+        """Whether it gave no clip for a reason that may pass: a network, a disk or a memory can be better next time."""
+        return self.reason in STAGES["run"]
+
+    @property
     def clips(self) -> int:
         """Number of clips kept."""
         return len(self.kept)

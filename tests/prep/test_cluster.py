@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from grey import OPTIONS, MeshDetector, encoders, snapshot, write_videos
+from grey import OPTIONS, DyingDetector, MeshDetector, encoders, snapshot, write_videos
 
 from adiff_jax.media.landmarks import FaceLandmarks
 from adiff_jax.prep.cluster import _Make
@@ -104,4 +104,21 @@ def test_a_lost_process_and_a_lost_node_lose_nothing_and_double_nothing(nodes, t
     assert (killed / str(ACTOR)).read_text().startswith("ray::")
     assert sum(node["Alive"] for node in nodes()) == 2
     assert there == here
+    assert snapshot(tmp_path / "there") == snapshot(tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_an_input_that_kills_every_process_is_given_up_and_tried_again_by_the_next_run(nodes, tmp_path):
+    videos = write_videos(tmp_path / "videos", 4)
+    prepare(videos, tmp_path / "here", OPTIONS, detector=MeshDetector())
+    (tmp_path / "deaths").mkdir()
+
+    def there(detector: MeshDetector):
+        return prepare(videos, tmp_path / "there", OPTIONS, detector=detector, engine="ray", ray=RayOptions(actors=1))
+
+    deadly = DyingDetector(tmp_path / "deaths", grey=70)
+    report = there(deadly)
+    assert report.reasons == {"crash": 1}
+    assert there(deadly) == report
+    there(MeshDetector())
     assert snapshot(tmp_path / "there") == snapshot(tmp_path / "here")

@@ -14,10 +14,12 @@ from adiff_jax.data.schema import RecordError
 from adiff_jax.data.source import MANIFEST, Manifest, ShardSource, open_source, verify
 from adiff_jax.data.synthetic.people import sample_person
 from adiff_jax.data.synthetic.render import region_masks
+from adiff_jax.media.errors import NoFaceError
 from adiff_jax.media.landmarks import FaceLandmarks
+from adiff_jax.prep import engine
 from adiff_jax.prep.engine import encode_records, prepare
 from adiff_jax.prep.options import DuplicateOptions
-from adiff_jax.prep.parts import Part
+from adiff_jax.prep.parts import Part, attempt
 from adiff_jax.prep.stages import Encoders
 
 SYNTHETIC = dataclasses.replace(OPTIONS, size=64, longest=3, shortest=1)
@@ -89,6 +91,38 @@ def test_an_unforeseen_error_is_one_inputs_own(videos, tmp_path):
     assert report.reasons["error"] == 1
     assert "ZeroDivisionError: division by zero" in (tmp_path / "report.json").read_text()
     assert [clip.info.source for clip in ShardSource(tmp_path)] == ["a.mp4", "a.mp4"]
+
+
+class BlindDetector(MeshDetector):
+    """Finds no face in a video of a certain grey."""
+
+    def video(self, frames, face=None) -> FaceLandmarks:
+        first = next(frames)
+        if 145 < first.image.mean() < 155:
+            raise NoFaceError("no face found")
+        return super().video(itertools.chain([first], frames), face)
+
+
+@pytest.mark.parametrize("better", [MeshDetector(), BlindDetector()], ids=["a clip", "no clip"])
+def test_an_error_that_has_passed_leaves_no_trace(videos, tmp_path, better):
+    prepare(videos, tmp_path / "whole", OPTIONS, detector=better)
+    prepare(videos, tmp_path / "out", OPTIONS, detector=FailingDetector())
+    report = prepare(videos, tmp_path / "out", OPTIONS, detector=better)
+    assert "error" not in report.reasons
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
+
+
+def test_an_error_that_stays_costs_an_attempt_and_changes_nothing(videos, tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr(engine, "attempt", lambda item: tried.append(item.name) or attempt(item))
+    prepare(videos, tmp_path, OPTIONS, detector=FailingDetector())
+    whole = snapshot(tmp_path)
+    times = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("[!.mr]*/*"))]
+    tried.clear()
+    prepare(videos, tmp_path, OPTIONS, detector=FailingDetector())
+    assert tried == ["b/lost face.mp4"]
+    assert snapshot(tmp_path) == whole
+    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("[!.mr]*/*"))] == times
 
 
 def test_a_failing_encoder_stops_the_run(videos, tmp_path):
@@ -213,6 +247,11 @@ def test_a_worker_that_dies_loses_nothing_but_what_kills_it(tmp_path):
     always = DyingDetector(tmp_path / "always", grey=70)
     report = prepare(folder, tmp_path / "lost", OPTIONS, detector=always, workers=2)
     assert {outcome.input: outcome.reason for outcome in report.outcomes if outcome.reason} == {"02.mp4": "crash"}
+    lost = snapshot(tmp_path / "lost")
+    assert prepare(folder, tmp_path / "lost", OPTIONS, detector=always) == report  # and this process lives
+    assert snapshot(tmp_path / "lost") == lost
+    prepare(folder, tmp_path / "lost", OPTIONS, detector=MeshDetector(), workers=2)
+    assert snapshot(tmp_path / "lost") == snapshot(tmp_path / "whole")
 
 
 def test_another_jobs_folder_is_refused(videos, tmp_path):

@@ -42,7 +42,7 @@ class SamplingOptions:
     eta: float = 1.0
     spacing: Spacing = "trailing"
     guidance_clip: float = 1.5
-    guidance_landmarks: float = 4.0
+    guidance_landmarks: float = 2.0
     guidance_interval: tuple[float, float] = (0.0, 0.7)
     method: Method = "anchored"
     plan: Dealing = "shifted"
@@ -72,3 +72,30 @@ class SamplingOptions:
             raise ValueError(f"seed must be within 0 and {2**32 - 1}, not {self.seed}")
         if self.overlap < 0:
             raise ValueError(f"overlap must not be negative, but is {self.overlap}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextSamplingOptions(SamplingOptions):
+    """How a video is sampled whose person a text describes or changes.
+
+    Attributes:
+        guidance_clip: weight of what the text says; 1 is no guidance.
+        guidance_interval: noise levels at which guidance acts, as fractions of training's steps. The highest settle
+            colours, which texts are about.
+    """
+
+    guidance_clip: float = 4.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EditOptions:
+    """How far an edit goes.
+
+    Attributes:
+        text_strength: how far the person is moved from the one text to the other.
+        strength: how much noise the video is made anew from: 1 keeps only motion and person, near 0 nearly everything.
+    """
+
+    text_strength: float = 2.0
+    strength: float = 0.9

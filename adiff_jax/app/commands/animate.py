@@ -3,11 +3,12 @@
 import dataclasses
 
 from adiff_jax.app.commands.base import DrivingFile, Making, OutFile, without
+from adiff_jax.app.options import TextSamplingOptions
 
 
 @without("i_have_consent")  # a text is nobody
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Animate(Making):
+class Animate(TextSamplingOptions, Making):
     """Makes a person, described by a text, move as the face in a video does.
 
     Writes the same files as reenact.

@@ -4,10 +4,11 @@ import dataclasses
 from typing import Annotated
 
 from adiff_jax.app.commands.base import Making, OutFile, Positional
+from adiff_jax.app.options import EditOptions, TextSamplingOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Edit(Making):
+class Edit(EditOptions, TextSamplingOptions, Making):
     """Changes the person in a video towards a text; motion, and what the text leaves open, stay.
 
     Writes the same files as reenact.
@@ -19,16 +20,12 @@ class Edit(Making):
         text: what the result shows.
         origin: what the video shows, in words like the text's; the change is from it to the text. All texts' mean if
             not given.
-        text_strength: how far the person is moved from the one text to the other.
-        strength: how much noise the video is made anew from: 1 keeps only motion and person, near 0 nearly everything.
         out: the video to write, *.mp4.
     """
 
     video: Annotated[str, Positional]
     text: str
     origin: str | None = None
-    text_strength: float = 1.0
-    strength: float = 0.8
     out: OutFile
 
     def run(self) -> None:

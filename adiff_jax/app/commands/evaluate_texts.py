@@ -4,13 +4,14 @@ import dataclasses
 from pathlib import Path
 
 from adiff_jax.app.commands.base import Command, Sampling, seeds_from, without
+from adiff_jax.app.options import EditOptions, TextSamplingOptions
 
 UNUSED = ("seed", "face", "smooth")  # of drawn people: the seed is theirs, and so are the face and its landmarks
 
 
 @without(*UNUSED)
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateText(Sampling):
+class EvaluateText(TextSamplingOptions, Sampling):
     """Do videos show what their texts say: animates captions of drawn people, and reads attributes off the videos.
 
     Every video is kept as it is measured: interrupted, the same command goes on. The seed of the noise is the person's.
@@ -45,7 +46,7 @@ class EvaluateText(Sampling):
 
 @without(*UNUSED)
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateEdit(Sampling):
+class EvaluateEdit(EditOptions, TextSamplingOptions, Sampling):
     """Changes the hair of drawn people by a text, and measures what changed and what should not have.
 
     Every video is kept as it is measured: interrupted, the same command goes on. The seed of the noise is the person's.
@@ -53,8 +54,6 @@ class EvaluateEdit(Sampling):
     Attributes:
         origin: colour of hair of the people who are changed.
         target: colour that the text asks for.
-        strength: see `adiff edit`.
-        text_strength: see `adiff edit`.
         identities: number of people.
         first_identity: seed from which people are looked for; below 1,000,000 training never sees them.
         max_frames: frames of each video.
@@ -63,8 +62,6 @@ class EvaluateEdit(Sampling):
 
     origin: str = "red"
     target: str = "black"
-    strength: float = 0.8
-    text_strength: float = 1.0
     identities: int = 50
     first_identity: int = 850_000
     max_frames: int | None = 16

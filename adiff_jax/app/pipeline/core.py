@@ -19,7 +19,7 @@ from adiff_jax.app.footage import Canvas
 from adiff_jax.app.inputs import Driving, Source, load_driving, load_source
 from adiff_jax.app.inputs import save_motion as write_motion
 from adiff_jax.app.motion_options import MotionOptions
-from adiff_jax.app.options import SamplingOptions
+from adiff_jax.app.options import EditOptions, SamplingOptions, TextSamplingOptions
 from adiff_jax.app.pipeline.cards import text_card
 from adiff_jax.app.pipeline.latents import Commission, Known, Latents, Photograph
 from adiff_jax.app.pipeline.networks import Networks
@@ -192,7 +192,7 @@ class AnchoredDiffusionPipeline:
         The shape of the face is the driver's too, since a text does not tell it.
 
         Example:
-            video = pipeline.animate("a man with short black hair and glasses", "talk.mp4", guidance_clip=3.0)
+            video = pipeline.animate("a man with short black hair and glasses", "talk.mp4")
 
         Args:
             prompt: a text, as a `str`; or a picture of a person, as an RGB picture or the `Path` of a file.
@@ -205,13 +205,13 @@ class AnchoredDiffusionPipeline:
             workdir: see `reenact`.
             resume: see `reenact`.
             progress: see `reenact`.
-            options: see `SamplingOptions`.
+            options: see `SamplingOptions`; of a text `TextSamplingOptions`.
 
         Raises:
             MediaError: an input cannot be read or shows no face.
             ValueError: an option is out of range, or the text is empty.
         """
-        settings = SamplingOptions(**options)
+        settings = (TextSamplingOptions if isinstance(prompt, str) else SamplingOptions)(**options)
         motion = load_driving(driving, self.size, lambda: self.detector, face, max_frames, smooth)
         if isinstance(prompt, str):
             embedding, shown = self._texts.person(prompt), prompt
@@ -235,8 +235,8 @@ class AnchoredDiffusionPipeline:
         prompt: str,
         *,
         origin: str | None = None,
-        prompt_strength: float = 1.0,
-        strength: float = 0.8,
+        prompt_strength: float = EditOptions.text_strength,
+        strength: float = EditOptions.strength,
         pinned: Mapping[int, UInt8[np.ndarray, "R R 3"]] | None = None,
         face: int | None = None,
         max_frames: int | None = None,
@@ -266,13 +266,13 @@ class AnchoredDiffusionPipeline:
             workdir: see `reenact`.
             resume: see `reenact`.
             progress: see `reenact`.
-            options: see `SamplingOptions`.
+            options: see `TextSamplingOptions`.
 
         Raises:
             MediaError: the video cannot be read or shows no face.
             ValueError: an option is out of range, or a text is empty.
         """
-        settings = SamplingOptions(**options)
+        settings = TextSamplingOptions(**options)
         if Path(video).suffix.lower() == MOTION_SUFFIX:
             raise MediaError(f"{video}: a motion file has no picture to edit; give the video itself")
         motion = load_driving(video, self.size, lambda: self.detector, face, max_frames, smooth)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from adiff_jax.app.motion_options import MotionOptions
-from adiff_jax.app.options import SamplingOptions
+from adiff_jax.app.options import EditOptions, SamplingOptions, TextSamplingOptions
 from adiff_jax.app.web.examples import Examples
 from adiff_jax.app.web.form import MAX_STEPS, MAX_TEXT, MODES, Form
 from adiff_jax.app.web.jobs import UNEXPECTED, Advance, Done, Failed, Job, Report
@@ -96,7 +96,7 @@ class Page:
             with gr.Column() as self._of_reenactments:
                 self._add_motion_options()
             with gr.Column(visible=False) as self._of_edits:
-                self._strength = gr.Slider(0.1, 1, value=0.8, step=0.05, label="Strength of the edit")
+                self._strength = gr.Slider(0.1, 1, value=EditOptions.strength, step=0.05, label="Strength of the edit")
         self._consent = gr.Checkbox(label=CONSENT, elem_id="consent")
         with gr.Row():
             self._run = gr.Button("Make the video", variant="primary", elem_id="run")
@@ -155,7 +155,7 @@ class Page:
         inputs = [getattr(self, f"_{field.name}") for field in dataclasses.fields(Form)]
         outputs = [self._status, self._preview, self._video, self._beside, self._sheet, self._download]
         outputs += [self._run, self._cancel]
-        shown = [self._picture, self._text, self._clip, self._of_reenactments, self._of_edits]
+        shown = [self._picture, self._text, self._clip, self._of_reenactments, self._of_edits, self._guidance_clip]
         self._mode.change(self._show_inputs, self._mode, shown, **hidden)
         for component in (self._picture, self._clip):
             component.change(self._claim, component, None, **hidden, **unread)
@@ -181,6 +181,7 @@ class Page:
             gr.update(label="Video to edit" if action == "edit" else "Motion"),
             gr.update(visible=action == "reenact"),
             gr.update(visible=action == "edit"),
+            gr.update(value=(SamplingOptions if action == "reenact" else TextSamplingOptions).guidance_clip),
         ]
 
     def _claim(self, payload: dict[str, Any] | None, request: gr.Request) -> None:

@@ -41,6 +41,7 @@ class Gallery(MarkingOptions):
         driving: a video with a face, or synthetic:SEED for a drawn one.
         texts: people to be animated, in words.
         edits: changes of the driver, in words.
+        origin: what the driver shows, in words like those.
         steps: denoising steps.
         frames: frames of the videos, of which figure 1 shows `columns`.
         columns: pictures in a row of figure 1; figure 4 shows 12.
@@ -52,8 +53,12 @@ class Gallery(MarkingOptions):
     bundle: str = "synthetic-128"
     source: str = "synthetic:7"
     driving: str = "synthetic:12"
-    texts: tuple[str, ...] = ("a woman with red hair", "a man with glasses and a blue shirt")
-    edits: tuple[str, ...] = ("a person with blonde hair",)
+    texts: tuple[str, ...] = (
+        "a young woman with long red hair in a green sweater",
+        "portrait of a man with short black hair and glasses",
+    )
+    edits: tuple[str, ...] = ("a woman with blond hair",)
+    origin: str | None = "a woman with black hair"
     steps: int = SamplingOptions.num_inference_steps
     frames: int = 48
     columns: int = 8
@@ -89,7 +94,8 @@ class Gallery(MarkingOptions):
         options = self._options()
         videos = {"image to video": pipeline.reenact(self.source, self.driving, **options)}
         videos |= {f"“{text}”": pipeline.animate(text, self.driving, **options) for text in self.texts}
-        videos |= {f"edited: “{text}”": pipeline.edit(self.driving, text, **options) for text in self.edits}
+        changes = options | {"origin": self.origin}
+        videos |= {f"edited: “{text}”": pipeline.edit(self.driving, text, **changes) for text in self.edits}
         chosen = pick_frames(len(videos["image to video"]), self.columns)
         driving = videos["image to video"].driving
         rows = {"driver": [frame for index, frame in enumerate(driving.frames()) if index in chosen]}

@@ -30,7 +30,8 @@ class Prepare(Command):
         kind: the manifest's format.
         texts: folder of captions, a text file ID.txt a clip.
         autoencoder: folder of a trained autoencoder, to store latents in the records too.
-        clip: folder of a trained CLIP, to store its embeddings in the records too.
+        clip: folder of a trained CLIP, to store its embeddings in the records too: of pictures, and of captions if
+            modality.safetensors is in it, and its tokenizer beside it.
         identity: a recogniser, to store identity embeddings and to group clips into persons: drawn, real, or the folder
             of a trained one.
         workers: processes that read and draw clips.

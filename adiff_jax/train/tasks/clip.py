@@ -34,7 +34,8 @@ class CLIPTask:
     the others, a picture is told from captions that are wrong in one thing (hard negatives, Yuksekgonul et al. 2023,
     arXiv 2210.01936): without them colours suffice to tell a batch apart, and glasses or a beard are hardly learned.
 
-    Batches: `image` [B, H, W, 3] in [-1, 1] and `tokens` [B, L].
+    Batches: `image` [B, H, W, 3] in [-1, 1] and `tokens` [B, N, L], of each picture's own text and of N - 1 hard
+    negatives.
     """
 
     model: CLIP = flax.struct.field(pytree_node=False)
